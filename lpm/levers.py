@@ -1,0 +1,152 @@
+"""Interventions on agents, inside the scan: who is reached, and what holds for them while it lasts.
+
+A lever keeps one number per agent: the step at which the agent was reached. What lasts is laid over the columns at the
+beginning of every step, so that it ends without a trace; what happens once (a column that a kernel writes, a payment) is
+done when the delay has passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lpm import random
+from lpm.network import Layer
+from lpm.ops.groups import total
+from lpm.ops.neighbours import count_neighbours
+from lpm.ops.ration import ration
+from lpm.policy import Filter, Intervention
+from lpm.population import Column
+from lpm.random import Key
+from lpm.types import Array, Columns
+
+NEVER = -1
+"""The step at which an agent was reached that was not."""
+
+
+def passes(filters: tuple[Filter, ...], agents: Columns) -> Array:
+    """Return bool [rows], the present agents for whom every filter holds."""
+    chosen = agents["present"]
+    for rule in filters:
+        column = agents[rule.column]
+        if rule.codes:
+            held = jnp.zeros(column.shape, bool)
+            for code in rule.codes:
+                held = held | (column == code)
+        else:
+            held = (column >= rule.low) & (column <= rule.high)
+        chosen = chosen & held
+    return chosen
+
+
+def reach(
+    lever: Intervention,
+    numbers: Mapping[str, Array],
+    on: Array,
+    since: Array,
+    agents: Columns,
+    networks: Mapping[str, Layer],
+    degree_rank: Array | None,
+    key: Key,
+    clock: Any,
+) -> Array:
+    """Return int32 [rows], for every agent the step at which it was reached, `NEVER` where it was not or it is over.
+
+    Args:
+        lever: Structure of the intervention.
+        numbers: Its numbers in this arm.
+        on: bool scalar, whether it reaches agents in this step.
+        since: What this function returned a step before.
+        agents: Columns as the kernels see them.
+        networks: The layers.
+        degree_rank: float32 [rows], share of agents of higher degree in the layer of `top`, or None.
+        key: Stream of this intervention (without the step).
+        clock: The clock.
+    """
+    passed = clock.step - since - numbers["delay"]
+    since = jnp.where((since != NEVER) & (passed >= numbers["duration"]), NEVER, since)
+
+    def choose(since: Array) -> Array:
+        wanted = passes(lever.where, agents)
+        if lever.neighbours:
+            near = jnp.zeros(wanted.shape, jnp.int32)
+            for name in lever.neighbours:
+                near = near + count_neighbours(networks[name], lambda x, z, c: x[0], (wanted,))
+            wanted = (near > 0) & agents["present"]
+        if degree_rank is not None:
+            wanted = wanted & (degree_rank < lever.top[1])
+        ids = agents["id"]
+        wanted = wanted & (since == NEVER)
+        wanted = wanted & _draw(key, "share", ids, numbers["share"]) & _draw(key, "uptake", ids, numbers["uptake"])
+        if lever.capacity is not None:
+            order = random.agent_bits(random.purpose(random.at_step(key, clock.step), "order"), ids)
+            wanted = ration(wanted, agents["weight"], order, numbers["capacity"], clock.shards)
+        return jnp.where(wanted, clock.step, since)
+
+    return jax.lax.cond(on, choose, lambda since: since, since)
+
+
+def _draw(key: Key, purpose: str, ids: Array, chance: Array) -> Array:
+    """Return whether each agent is among a share that is drawn once per agent."""
+    return random.happens(random.agent_bits(random.purpose(key, purpose), ids), random.threshold(chance))
+
+
+def lay_over(
+    lever: Intervention, numbers: Mapping[str, Array], since: Array, agents: Columns, clock: Any
+) -> dict[str, Array]:
+    """Return the columns with what the lever holds at this step laid over them (nothing for what happens once)."""
+    passed = clock.step - since - numbers["delay"]
+    active = (since != NEVER) & (passed >= 0) & (passed < numbers["duration"])
+    changed = dict(agents)
+    for i, effect in enumerate(lever.effects):
+        if effect.target in changed and not effect.kind.endswith("once"):
+            column, value = changed[effect.target], numbers["value"][clock.step, i]
+            changed[effect.target] = jnp.where(active, _applied(effect.kind, column, value), column)
+    return changed
+
+
+def happen(
+    lever: Intervention, numbers: Mapping[str, Array], since: Array, agents: Columns, clock: Any
+) -> dict[str, Array]:
+    """Return the columns after what happens once to the agents whose delay passes at this step."""
+    due = (since != NEVER) & (clock.step - since == numbers["delay"])
+    changed = dict(agents)
+    for i, effect in enumerate(lever.effects):
+        if effect.kind.endswith("once"):
+            column, value = changed[effect.target], numbers["value"][clock.step, i]
+            changed[effect.target] = jnp.where(due, _applied(effect.kind, column, value), column)
+    return changed
+
+
+def _applied(kind: str, column: Array, value: Array) -> Array:
+    """Return the column after setting, scaling or adding a number, rounded where the column is an integer."""
+    verb = kind.split("_")[0]
+    new = value if verb == "set" else column * value if verb == "scale" else column + value
+    if not jnp.issubdtype(column.dtype, jnp.floating):
+        new = jnp.round(new)
+    return jnp.broadcast_to(new, column.shape).astype(column.dtype)
+
+
+def tally(since: Array, numbers: Mapping[str, Array], agents: Columns, clock: Any) -> dict[str, Array]:
+    """Return the people reached in this step and the people for whom it holds now, as limbs uint32 [2]."""
+    weight = jnp.where(agents["present"], agents["weight"], 0)
+    passed = clock.step - since - numbers["delay"]
+    active = (since != NEVER) & (passed >= 0) & (passed < numbers["duration"])
+    return {
+        "reached": total(jnp.where(since == clock.step, weight, 0), clock.shards),
+        "active": total(jnp.where(active, weight, 0), clock.shards),
+    }
+
+
+def once(lever: Intervention, written: set[str], schema: Mapping[str, Column]) -> Intervention:
+    """Return the lever with effects on columns that kernels write, and additions, marked as happening once."""
+    kinds = tuple(
+        replace(e, kind=f"{e.kind}_once") if e.target in written or e.kind.startswith("add") else e
+        for e in lever.effects
+        if e.target in schema
+    )
+    return replace(lever, effects=kinds)

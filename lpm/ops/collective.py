@@ -1,0 +1,20 @@
+"""The only places where devices talk: gather every shard's rows, or add up exact integers."""
+
+from __future__ import annotations
+
+import jax
+
+from lpm.types import Array
+
+AXIS = "agents"
+"""Name of the mesh axis over which agents are spread."""
+
+
+def gather_rows(values: Array, shards: int) -> Array:
+    """Return the rows of all shards, [shards * rows, ...], in order of shards."""
+    return values if shards == 1 else jax.lax.all_gather(values, AXIS, tiled=True)
+
+
+def add_shards(values: Array, shards: int) -> Array:
+    """Return the sum over shards of integers (exact, so the order does not matter)."""
+    return values if shards == 1 else jax.lax.psum(values, AXIS)

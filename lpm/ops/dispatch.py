@@ -1,0 +1,82 @@
+"""Which implementation of an op runs: the XLA reference, or a faster backend that gives the same bits.
+
+An op's file defines its reference and registers it; another backend registers itself under the same name. The choice is
+made while a step is traced, so that it costs nothing when the step runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+from lpm.errors import InputError, unknown
+
+BACKENDS = ("xla", "numba", "pallas")
+"""Names that `--backend` takes beside "auto"."""
+
+PREFERENCE = {"cpu": ("numba", "xla"), "gpu": ("pallas", "xla"), "tpu": ("xla",)}
+"""What "auto" tries on a platform, in this order."""
+
+Implementation = TypeVar("Implementation", bound=Callable[..., Any])
+_TABLE: dict[str, dict[str, Callable[..., Any]]] = {}
+_CHOSEN: ContextVar[str] = ContextVar("backend", default="auto")
+
+
+def implement(op: str, backend: str) -> Callable[[Implementation], Implementation]:
+    """Register the decorated function as the implementation of `op` on `backend`."""
+
+    def register(function: Implementation) -> Implementation:
+        _TABLE.setdefault(op, {})[backend] = function
+        return function
+
+    return register
+
+
+@contextmanager
+def using(backend: str) -> Iterator[None]:
+    """Force a backend for what is traced inside; "auto" prefers the fastest that exists.
+
+    Raises:
+        InputError: There is no such backend.
+    """
+    if backend != "auto" and backend not in BACKENDS:
+        raise unknown("backend", "backend", backend, ("auto", *BACKENDS))
+    token = _CHOSEN.set(backend)
+    try:
+        yield
+    finally:
+        _CHOSEN.reset(token)
+
+
+def chosen(op: str, platform: str | None = None) -> tuple[str, str]:
+    """Return the backend that `op` would run on, and why.
+
+    Raises:
+        InputError: The forced backend has no implementation of this op.
+    """
+    import jax
+
+    have, wanted = _TABLE[op], _CHOSEN.get()
+    if wanted != "auto":
+        if wanted not in have:
+            raise InputError(f"backend '{wanted}': op '{op}' has no such implementation; it has {', '.join(have)}")
+        return wanted, "forced"
+    platform = platform or jax.default_backend()
+    for name in PREFERENCE.get(platform, ("xla",)):
+        if name in have:
+            return name, f"first of {', '.join(PREFERENCE.get(platform, ('xla',)))} that exists on {platform}"
+    raise AssertionError(f"op '{op}' lost its XLA reference")
+
+
+def implementation(op: str) -> Callable[..., Any]:
+    """Return the function that runs `op` now."""
+    return _TABLE[op][chosen(op)[0]]
+
+
+def table() -> dict[str, tuple[str, ...]]:
+    """Return every op and the backends that it has."""
+    import lpm.ops as _  # registers the references  # noqa: F401
+
+    return {op: tuple(have) for op, have in sorted(_TABLE.items())}

@@ -1,0 +1,83 @@
+"""Group reduction: exact weighted sums by group, and over everybody.
+
+Sums are taken in 64-bit integers and leave as two 32-bit limbs, because 64-bit arrays stay off globally.
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lpm.ops.collective import add_shards
+from lpm.ops.dispatch import implement, implementation
+from lpm.population import WEIGHT_UNIT
+from lpm.types import Array, HostArray
+
+def sum_by_group(values: Array, group: Array, groups: int, shards: int = 1) -> Array:
+    """Return uint32 [groups, 2], the exact sums of integers by group as limbs (low, high).
+
+    Args:
+        values: Integers [rows] (int32 or uint32), this shard's part.
+        group: int32 [rows], the group of each row; a row outside 0 .. groups - 1 counts nowhere.
+        groups: Number of groups.
+        shards: Number of devices.
+    """
+    return implementation("groups")(values, group, groups, shards)
+
+
+@implement("groups", "xla")
+def _groups(values: Array, group: Array, groups: int, shards: int) -> Array:
+    with jax.enable_x64(True):
+        sums = jnp.zeros(groups, jnp.int64).at[group].add(values.astype(jnp.int64), mode="drop")
+        return limbs(add_shards(sums, shards))
+
+
+def total(values: Array, shards: int = 1) -> Array:
+    """Return uint32 [2], the exact sum of integers over everybody as limbs (low, high)."""
+    with jax.enable_x64(True):
+        return limbs(add_shards(values.sum(dtype=jnp.int64), shards))
+
+
+def weighted_sum_by_group(
+    values: Array, weight: Array, group: Array, groups: int, bits: int, shards: int = 1
+) -> Array:
+    """Return uint32 [groups, 2], exact sums of weight x value by group as limbs (low, high), in units of 2^-(16 + bits).
+
+    Args:
+        values: float32 [rows]; each is rounded once to a multiple of 2^-bits.
+        weight: uint32 [rows], 1/65536 person.
+        group: int32 [rows].
+        groups: Number of groups.
+        bits: Declared scale, see `fraction_bits`; negative for large values.
+        shards: Number of devices.
+    """
+    with jax.enable_x64(True):
+        fixed = jnp.round(values.astype(jnp.float64) * 2.0**bits).astype(jnp.int64) * weight.astype(jnp.int64)
+        sums = jnp.zeros(groups, jnp.int64).at[group].add(fixed, mode="drop")
+        return limbs(add_shards(sums, shards))
+
+
+def fraction_bits(largest: float) -> int:
+    """Return the scale at which the sum over 2^30 people of values up to `largest` in size stays below 2^62."""
+    return 16 - max(0, math.ceil(math.log2(max(largest, 2.0**-16))))
+
+
+def limbs(sums: Array) -> Array:
+    """Return int64 sums as uint32 [..., 2], (low, high), two's complement; call it under `enable_x64`."""
+    low = (sums & 0xFFFF_FFFF).astype(jnp.uint32)
+    high = ((sums >> 32) & 0xFFFF_FFFF).astype(jnp.uint32)
+    return jnp.stack([low, high], axis=-1)
+
+
+def integers_of(pair: HostArray) -> HostArray:
+    """Return int64 from limbs [..., 2] on the host."""
+    low, high = pair[..., 0].astype(np.uint64), pair[..., 1].astype(np.uint64)
+    return (low | (high << np.uint64(32))).view(np.int64)
+
+
+def people_of(pair: HostArray) -> HostArray:
+    """Return float64 people from limbs [..., 2] of sums of weights on the host."""
+    return integers_of(pair).astype(np.float64) / WEIGHT_UNIT

@@ -1,0 +1,41 @@
+"""Pair matching: random disjoint pairs of agents, the encounter of pairwise models."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from lpm.ops.collective import AXIS, gather_rows
+from lpm.ops.dispatch import implement, implementation
+from lpm.types import Array
+
+
+def match_pairs(draws: Array, ids: Array, present: Array, shards: int = 1) -> Array:
+    """Return int32 [rows], each agent's partner (a position among all agents), -1 without one.
+
+    Agents are put in order of (draw, outside id); the first meets the second, the third the fourth, and so on. With an
+    odd number of present agents the last has no partner. Every perfect matching is equally likely up to equal draws.
+
+    Args:
+        draws: uint32 [rows], uniform, this shard's part.
+        ids: uint32 [rows], outside ids: they break ties.
+        present: bool [rows]; absent agents get no partner.
+        shards: Number of devices.
+    """
+    return implementation("pairs")(draws, ids, present, shards)
+
+
+@implement("pairs", "xla")
+def _pairs(draws: Array, ids: Array, present: Array, shards: int) -> Array:
+    everyone = [gather_rows(x, shards) for x in (draws, ids, present)]
+    order = jnp.lexsort((everyone[1], everyone[0], ~everyone[2])).astype(jnp.int32)
+    count = order.shape[0]
+    place = jnp.arange(count, dtype=jnp.int32)
+    met = place ^ 1
+    paired = jnp.maximum(place, met) < everyone[2].sum(dtype=jnp.int32)
+    partner = jnp.where(paired, order[jnp.minimum(met, count - 1)], -1)
+    whole = jnp.full(count, -1, jnp.int32).at[order].set(partner)
+    if shards == 1:
+        return whole
+    rows = draws.shape[0]
+    return jax.lax.dynamic_slice_in_dim(whole, jax.lax.axis_index(AXIS) * rows, rows)

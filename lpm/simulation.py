@@ -1,0 +1,328 @@
+"""The simulation: a static description, compiled once, run in chunks for any number of arms and seeds.
+
+A chunk is one call of a compiled function that moves a batch of members (arm, seed) by up to `capacity` steps. Agents are
+spread over devices by `shard_map`; everything that differs between members is data. Between chunks the host may draw a
+progress bar, write a checkpoint or read a survey.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from lpm import levers, random
+from lpm.clock import Clock
+from lpm.kernel import Kernel
+from lpm.metrics import Recorder
+from lpm.network import Layer
+from lpm.ops.collective import AXIS
+from lpm.ops.dispatch import using
+from lpm.policy import PolicyData, PolicyPlan
+from lpm.population import Column
+from lpm.types import Array, Columns
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """One use of a kernel.
+
+    Attributes:
+        name: Instance name: names its draws and its parameters.
+        kernel: The kernel.
+        layers: Names of the layers that it sees.
+        columns: The population's column behind each column name of the kernel that differs.
+    """
+
+    name: str
+    kernel: type[Kernel]
+    layers: tuple[str, ...]
+    columns: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a compilation depends on.
+
+    Attributes:
+        behaviours: Kernels in the order in which they act within a step.
+        recorder: What is counted.
+        policy: The union of all arms' interventions.
+        schema: Declared columns of table "agents", by name.
+        dt: Length of a step in days.
+        backend: "auto", "xla", "numba" or "pallas".
+        shards: Number of devices over which agents are spread.
+        capacity: Most steps of a chunk.
+        batching: "map" (members one after the other) or "vmap" (side by side).
+    """
+
+    behaviours: tuple[Behaviour, ...]
+    recorder: Recorder
+    policy: PolicyPlan
+    schema: tuple[Column, ...]
+    dt: float = 1.0
+    backend: str = "auto"
+    shards: int = 1
+    capacity: int = 16
+    batching: str = "map"
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Member:
+    """What differs between two runs: the seed, the parameters, the policy.
+
+    Attributes:
+        seed: uint32 [2], low and high word.
+        params: `Params` of every behaviour, by instance name.
+        policy: The arm's arrays.
+    """
+
+    seed: Array
+    params: dict[str, Any]
+    policy: PolicyData
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class State:
+    """What a step needs of the step before.
+
+    Attributes:
+        agents: Columns of table "agents".
+        since: Per agent intervention, int32 [rows], the step at which an agent was reached.
+        triggers: Per triggered intervention, whether its condition holds.
+        last: Sums of the step before, where a trigger looks at them.
+    """
+
+    agents: dict[str, Array]
+    since: dict[str, Array]
+    triggers: dict[str, Array]
+    last: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class World:
+    """The arguments that all members share.
+
+    Attributes:
+        layers: The networks on the device.
+        ranks: Per agent intervention with `top`, float32 [rows]: share of agents of higher degree.
+    """
+
+    layers: dict[str, Layer]
+    ranks: dict[str, Array] = field(default_factory=dict[str, Array])
+
+
+jax.tree_util.register_dataclass(World, ["layers", "ranks"], [])
+
+
+class Simulation:
+    """A compiled model: `start` makes the first states, `advance` moves them."""
+
+    def __init__(self, model: Model):
+        """Prepare the compiled functions of a model; nothing is compiled before it is used."""
+        self.model = model
+        devices = jax.devices()[: model.shards]
+        self.mesh = Mesh(np.array(devices), (AXIS,))
+        batch, flat, everywhere = P(None, AXIS), P(AXIS), P()
+        states = State(batch, batch, everywhere, everywhere)  # type: ignore[arg-type]
+        spread = functools.partial(jax.shard_map, mesh=self.mesh, check_vma=False)
+        self._start = jax.jit(
+            spread(self._start_shard, in_specs=(flat, everywhere), out_specs=states)  # columns are not yet batched
+        )
+        self._advance = jax.jit(
+            spread(
+                self._advance_shard,
+                in_specs=(states, everywhere, flat, everywhere, everywhere),
+                out_specs=(states, everywhere),
+            ),
+            donate_argnums=0,
+        )
+
+    def place(self, tree: Any) -> Any:
+        """Return the arrays (agents or blocks first) spread over the devices."""
+        return jax.device_put(tree, NamedSharding(self.mesh, P(AXIS)))
+
+    def start(self, agents: Columns, members: Member) -> State:
+        """Return the states of a batch of members (leading axis) before the first step."""
+        with using(self.model.backend):
+            return self._start(dict(agents), members)
+
+    def advance(self, state: State, members: Member, world: World, first: int, count: int) -> tuple[State, Any]:
+        """Return the states after `count` steps from step `first`, and the sums [members, capacity, ...] of those steps.
+
+        `state` is used up. Rows of the sums beyond `count` are zero.
+        """
+        with using(self.model.backend):
+            return self._advance(state, members, world, jnp.int32(first), jnp.int32(count))
+
+    def _batched(self, function: Any, *arguments: Any) -> Any:
+        if self.model.batching == "vmap":
+            return jax.vmap(function)(*arguments)
+        return jax.lax.map(lambda one: function(*one), arguments)
+
+    def _start_shard(self, agents: dict[str, Array], members: Member) -> State:
+        model = self.model
+        clock = Clock(jnp.int32(0), model.dt, model.shards)
+
+        def one(member: Member) -> State:
+            columns = dict(agents)
+            for behaviour in model.behaviours:
+                params = member.params[behaviour.name]
+                tables = {"agents": _seen(behaviour, columns)}
+                key = random.instance(random.root(member.seed), behaviour.name)
+                ready = behaviour.kernel.prepare(params, tables, clock)
+                columns |= _written(behaviour, behaviour.kernel.init(key, tables, ready, clock), columns)
+            rows = columns["id"].shape
+            since = {lever.name: jnp.full(rows, levers.NEVER, jnp.int32) for lever in model.policy.agents}
+            triggers = {name: jnp.bool_(False) for name in _triggers(model)}
+            last = model.recorder.record(columns, columns, model.recorder.cell(columns), model.shards)
+            return State(columns, since, triggers, last if triggers else {})
+
+        return self._batched(one, members)
+
+    def _advance_shard(self, state: State, members: Member, world: World, first: Array, count: Array) -> Any:
+        return self._batched(lambda s, m: self._chunk(s, m, world, first, count), state, members)
+
+    def _chunk(self, state: State, member: Member, world: World, first: Array, count: Array) -> tuple[State, Any]:
+        model = self.model
+        cell = model.recorder.cell(state.agents)
+        start = Clock(first, model.dt, model.shards)
+        ready = {b.name: self._ready(b, member.params[b.name], state.agents, start) for b in model.behaviours}
+
+        def body(i: Array, carry: tuple[State, Any]) -> tuple[State, Any]:
+            state, sums = carry
+            state, record = self._step(state, member, world, ready, cell, first + i)
+            return state, jax.tree.map(lambda whole, new: whole.at[i].set(new), sums, record)
+
+        shapes = jax.eval_shape(lambda s: self._step(s, member, world, ready, cell, first)[1], state)
+        sums = jax.tree.map(lambda s: jnp.zeros((model.capacity, *s.shape), s.dtype), shapes)
+        return jax.lax.fori_loop(0, count, body, (state, sums))
+
+    def _ready(self, behaviour: Behaviour, params: Any, agents: Columns, clock: Clock) -> Any:
+        return behaviour.kernel.prepare(params, {"agents": _seen(behaviour, agents)}, clock)
+
+    def _step(
+        self, state: State, member: Member, world: World, ready: Mapping[str, Any], cell: Array, step: Array
+    ) -> tuple[State, dict[str, Array]]:
+        """Return the state after one step and the exact sums of it."""
+        model, policy = self.model, member.policy
+        clock = Clock(step, model.dt, model.shards)
+        root = random.root(member.seed)
+        before = agents = state.agents
+        triggers = self._conditions(state, policy, step)
+        layers = self._layers(world.layers, policy, triggers, step)
+
+        since, tallies, view = dict(state.since), {}, dict(agents)
+        for lever in model.policy.agents:
+            numbers = policy.agents[lever.name]
+            on = numbers["on"][step] & triggers.get(lever.name, jnp.bool_(True))
+            key = random.instance(root, f"intervention:{lever.name}")
+            rank = world.ranks.get(lever.name)
+            since[lever.name] = levers.reach(
+                lever, numbers, on, state.since[lever.name], view, layers, rank, key, clock
+            )
+        for lever in model.policy.agents:
+            numbers, reached = policy.agents[lever.name], since[lever.name]
+            agents = levers.happen(lever, numbers, reached, agents, clock)
+            tallies |= {f"{k}:{lever.name}": v for k, v in levers.tally(reached, numbers, agents, clock).items()}
+        view = dict(agents)
+        for lever in model.policy.agents:
+            view = levers.lay_over(lever, policy.agents[lever.name], since[lever.name], view, clock)
+
+        for behaviour in model.behaviours:
+            params = ready[behaviour.name]
+            if any(path.startswith(f"{behaviour.name}.") for path in model.policy.parameters):
+                changed = self._parameters(behaviour.name, member, triggers, step)
+                params = self._ready(behaviour, changed, agents, clock)
+            key = random.at_step(random.instance(root, behaviour.name), step)
+            networks = {name: layers[name] for name in behaviour.layers}
+            new = behaviour.kernel.step(key, {"agents": _seen(behaviour, view)}, networks, params, clock)
+            written = _written(behaviour, new, agents)
+            agents, view = agents | written, view | written
+        record = model.recorder.record(before, agents, cell, model.shards)
+        last = {name: record[name] for name in state.last}
+        return State(agents, since, triggers, last), record | tallies
+
+    def _conditions(self, state: State, policy: PolicyData, step: Array) -> dict[str, Array]:
+        """Return for every triggered intervention whether its condition holds, from the sums of the step before."""
+        holds: dict[str, Array] = {}
+        for lever in (*self.model.policy.triggered, *self.model.policy.agents):
+            if lever.trigger is None:
+                continue
+            numbers = (policy.triggered | policy.agents)[lever.name]
+            value = self.model.recorder.value(lever.trigger.metric, lever.trigger.group, state.last)
+            sign = 1.0 if lever.trigger.rising else -1.0
+            begins = sign * value > sign * numbers["level"]
+            ends = sign * value < sign * numbers["release"]  # a release of NaN never ends it
+            was = state.triggers[lever.name] & numbers["on"][step] if not lever.on_agents else state.triggers[lever.name]
+            holds[lever.name] = begins | (was & ~ends)
+        return holds
+
+    def _layers(
+        self, layers: Mapping[str, Layer], policy: PolicyData, triggers: Mapping[str, Array], step: Array
+    ) -> dict[str, Layer]:
+        """Return the layers with what policy leaves of their contacts at this step."""
+        scales = {name: policy.layers[step, i] for i, name in enumerate(self.model.policy.layers)}
+        for lever in self.model.policy.triggered:
+            numbers = policy.triggered[lever.name]
+            for i, effect in enumerate(lever.effects):
+                if effect.target in scales:
+                    value = numbers["value"][step, i]
+                    on = triggers[lever.name] & numbers["on"][step]
+                    left = jnp.maximum(1 - value, 0) if effect.kind == "reduce" else value
+                    now = left if effect.kind == "set" else scales[effect.target] * left
+                    scales[effect.target] = jnp.where(on, now, scales[effect.target])
+        return {name: replace(layer, scale=scales[name]) for name, layer in layers.items()}
+
+    def _parameters(self, name: str, member: Member, triggers: Mapping[str, Array], step: Array) -> Any:
+        """Return the parameters of a behaviour as policy leaves them at this step."""
+        params, policy, made = member.params[name], member.policy, self.model.policy
+        for i, path in enumerate(made.parameters):
+            instance, _, key = path.partition(".")
+            if instance != name:
+                continue
+            value = getattr(params, key)
+            fixed = policy.fixed[step, i]
+            value = jnp.where(jnp.isnan(fixed), value, fixed) * policy.factors[step, i]
+            for lever in made.triggered:
+                numbers = policy.triggered[lever.name]
+                for j, effect in enumerate(lever.effects):
+                    if effect.target == path:
+                        given = numbers["value"][step, j]
+                        now = given if effect.kind == "set" else value * given
+                        value = jnp.where(triggers[lever.name] & numbers["on"][step], now, value)
+            params = replace(params, **{key: value})
+        return params
+
+
+def _triggers(model: Model) -> list[str]:
+    return [i.name for i in (*model.policy.triggered, *model.policy.agents) if i.trigger is not None]
+
+
+def _seen(behaviour: Behaviour, columns: Columns) -> dict[str, Array]:
+    """Return the columns under the names that the kernel knows them by."""
+    return dict(columns) | {name: columns[behind] for name, behind in behaviour.columns}
+
+
+def _written(behaviour: Behaviour, new: Columns, columns: Columns) -> dict[str, Array]:
+    """Return what a kernel wrote under the population's names, after checking shapes and dtypes."""
+    behind = dict(behaviour.columns)
+    result: dict[str, Array] = {}
+    for name, values in new.items():
+        old = columns[behind.get(name, name)]
+        if values.shape != old.shape or values.dtype != old.dtype:
+            raise TypeError(
+                f"kernel '{behaviour.kernel.name}': column '{name}' is {old.dtype}{list(old.shape)}, "
+                f"it returned {values.dtype}{list(values.shape)}"
+            )
+        result[behind.get(name, name)] = values
+    return result
