@@ -6,6 +6,7 @@ Row = the person asked, column = the contact; an entry is the mean number of con
 from __future__ import annotations
 
 import gzip
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -18,22 +19,35 @@ SETTINGS = {"household": 4.11, "school": 11.41, "work": 8.07, "community": 2.79}
 (M = sum of these times the relative frequencies F of the settings)."""
 
 
-def read_matrix(path: Path, ages: int) -> HostArray:
-    """Return a square matrix [ages, ages] from a CSV without header, gzipped or not.
+def read_matrix(path: str | Path, where: str) -> HostArray:
+    """Return float64 [rows, columns] from a CSV of finite numbers of at least 0, without header, gzipped or not.
 
     Raises:
-        InputError: The file cannot be read, or is not such a matrix of finite numbers of at least 0.
+        InputError: The file cannot be read, its rows differ in length, or it holds something else.
     """
+    file = Path(path)
     try:
-        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
+        with gzip.open(file, "rt") if file.suffix == ".gz" else file.open() as lines:
             rows = [[float(value) for value in line.split(",")] for line in lines if line.strip()]
-    except (OSError, EOFError, ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a matrix ({error})") from None
-    if len(rows) != ages or any(len(row) != ages for row in rows):
-        raise InputError(f"{path}: expected {ages} rows and columns, got {len(rows)} rows")
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError(f"{where}: '{file.name}' cannot be read as a table of numbers ({error})") from None
+    if not rows or any(len(row) != len(rows[0]) for row in rows):
+        raise InputError(f"{where}: expected rows of one length in '{file.name}', got {len(rows)} rows")
     matrix = np.array(rows)
     if not np.isfinite(matrix).all() or (matrix < 0).any():
-        raise InputError(f"{path}: expected finite numbers of at least 0")
+        raise InputError(f"{where}: expected finite numbers of at least 0 in '{file.name}'")
+    return matrix
+
+
+def read_square(path: str | Path, where: str) -> HostArray:
+    """Return a square matrix read by `read_matrix`.
+
+    Raises:
+        InputError: It is not square, or cannot be read.
+    """
+    matrix = read_matrix(path, where)
+    if matrix.shape[0] != matrix.shape[1]:
+        raise InputError(f"{where}: expected a square table in '{Path(path).name}', got {matrix.shape}")
     return matrix
 
 
@@ -41,8 +55,8 @@ def rebalance(matrix: HostArray, from_ages: HostArray, to_ages: HostArray) -> Ho
     """Return the contact matrix of a population with other ages.
 
     The contact rate of a pair, G_ij = M_ij / p_j (symmetric when M is reciprocal under the ages p), is kept:
-    M'_ij = M_ij p'_j / p_j with p, p' shares, so that p'_i M'_ij = p'_j M'_ji exactly. This is the "intrinsic connectivity"
-    of Arregui, Aleta, Sanz and Moreno 2018 (doi 10.1371/journal.pcbi.1006638); a small asymmetry of the input is
+    M'_ij = M_ij p'_j / p_j with p, p' shares, so that p'_i M'_ij = p'_j M'_ji exactly. This is the "intrinsic
+    connectivity" of Arregui, Aleta, Sanz and Moreno 2018 (doi 10.1371/journal.pcbi.1006638); a small asymmetry of the input is
     averaged away first.
 
     Args:

@@ -9,11 +9,11 @@ import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from lpm.errors import InputError
+from lpm.contacts import read_square
+from lpm.errors import InputError, unknown
 from lpm.types import HostArray
 
 AGES = 85  # single years 0 to 83, and 84 for 84 and over, as in the contact matrices of Mistry et al. 2021
@@ -94,68 +94,122 @@ def _number(row: Mapping[str, str], name: str, path: Path) -> float:
     return value
 
 
-def read_marginals(folder: Path | Any) -> Marginals:
+def _sources(path: Path) -> str:
+    """Return the comment lines of a file as one text."""
+    lines = [line.lstrip("# ").strip() for line in path.read_text("utf-8").splitlines() if line.startswith("#")]
+    return " ".join(lines)
+
+
+FILES = {
+    "ages": "borough_age.csv",
+    "sizes": "household_size.csv",
+    "compositions": "household_composition.csv",
+    "roles": "household_roles.csv",
+    "care_homes": "care_homes.csv",
+    "home_contacts": "contact_household.csv.gz",
+}
+"""The files of a city's marginals, as they are called when they stand in one folder."""
+
+
+def marginals_in(folder: str | Path) -> Marginals:
+    """Return the marginals whose files have their usual names in a folder.
+
+    Raises:
+        InputError: As `read_marginals`.
+    """
+    return read_marginals({name: Path(folder) / file for name, file in FILES.items()})
+
+
+def read_marginals(files: Mapping[str, str | Path]) -> Marginals:
     """Read a city's marginals.
 
     Args:
-        folder: Holds borough_age.csv (borough, from, to, people), household_size.csv (borough, size, share),
-            household_composition.csv (size, name, share, places), household_roles.csv (role, then a propensity by age
-            band) and care_homes.csv (borough, residents; and rows `age,from,to,share`).
+        files: `ages` (columns borough, from, to, people), `sizes` (borough, size, share), `compositions` (size, name, share,
+            places: a role and the width of its window, as "parent~0.1 child~0.3"), `roles` (role, then a propensity by
+            age band), `care_homes` (borough, from, to, value: residents of a borough; rows "*": share of the residents
+            by age; row "unit": most in a unit) and `home_contacts` (relative household contacts by year of age).
 
     Raises:
-        InputError: A missing file, column, borough or role.
+        InputError: A missing file, column, borough or role, or figures that are no numbers.
     """
-    root = Path(str(folder))
-    path = root / "borough_age.csv"
-    boroughs: dict[str, HostArray] = {}
-    for row in _table(path):
-        low, high = int(_number(row, "from", path)), int(_number(row, "to", path))
-        if not 0 <= low <= high:
-            raise InputError(f"{path}: ages {low} to {high}")
-        ages = boroughs.setdefault(row["borough"], np.zeros(AGES))
-        years = np.minimum(np.arange(low, high + 1), AGES - 1) if low < AGES else np.array([AGES - 1])
-        np.add.at(ages, years, _number(row, "people", path) / len(years))
-    names = tuple(boroughs)
-
-    def borough(row: Mapping[str, str], where: Path) -> int:
-        if row["borough"] not in names:
-            raise InputError(f"{where}: unknown borough '{row['borough']}'; there are: {', '.join(names)}")
-        return names.index(row["borough"])
-
-    path = root / "household_composition.csv"
-    compositions: list[Composition] = []
-    for row in _table(path):
-        places = [place.partition("~") for place in row["places"].split()]
-        windows = tuple(float(width or 1.0) for _, _, width in places)
-        compositions.append(
-            Composition(row["name"], _number(row, "share", path), tuple(role for role, _, _ in places), windows)
-        )
-    path = root / "household_size.csv"
+    path = {name: Path(file) for name, file in files.items()}
+    ages = _ages(path["ages"])
+    names = tuple(ages)
+    compositions = _compositions(path["compositions"])
     sizes = np.zeros((len(names), max(len(c.roles) for c in compositions)))
-    for row in _table(path):
-        sizes[borough(row, path), int(_number(row, "size", path)) - 1] = _number(row, "share", path)
-    path = root / "household_roles.csv"
-    middle = [(a + b - 1) / 2 for a, b in zip(BAND_STARTS, (*BAND_STARTS[1:], AGES), strict=True)]
-    roles = {
-        row["role"]: np.interp(np.arange(AGES), middle, [_number(row, band, path) for band in BANDS])
-        for row in _table(path)
-    }
+    for row in _table(path["sizes"]):
+        size = int(_number(row, "size", path["sizes"]))
+        if not 1 <= size <= sizes.shape[1]:
+            raise InputError(f"{path['sizes']}: no household of size {size} has a composition")
+        sizes[_borough(row, names, path["sizes"]), size - 1] = _number(row, "share", path["sizes"])
+    roles = _roles(path["roles"])
     for composition in compositions:
         for role in composition.roles:
             if role not in roles:
-                raise InputError(f"{path}: no propensities for role '{role}'; there are: {', '.join(roles)}")
-    path = root / "care_homes.csv"
-    residents, resident_ages, unit = np.zeros(len(names)), np.zeros(AGES), 0
+                raise unknown(str(path["compositions"]), "role", role, roles)
+    home = read_square(path["home_contacts"], "population.home_contacts")
+    if len(home) != AGES:
+        raise InputError(f"population.home_contacts: expected {AGES} ages, got {len(home)}")
+    alone = np.clip(1 - home.sum(1), 0, 1)  # a person who lives with others has a row that sums to 1
+    people = np.array(list(ages.values()))
+    residents, resident_ages, unit = _care_homes(path["care_homes"], names, people)
+    told = tuple(text for name, file in path.items() if name != "home_contacts" and (text := _sources(file)))
+    return Marginals(names, people, sizes, compositions, roles, alone, residents, resident_ages, unit, told)
+
+
+def _borough(row: Mapping[str, str], names: tuple[str, ...], path: Path) -> int:
+    if row.get("borough") not in names:
+        raise unknown(str(path), "borough", str(row.get("borough")), names)
+    return names.index(row["borough"])
+
+
+def _ages(path: Path) -> dict[str, HostArray]:
+    boroughs: dict[str, HostArray] = {}
     for row in _table(path):
-        if row["borough"] == "*":
+        low, high = int(_number(row, "from", path)), int(_number(row, "to", path))
+        if low > high:
+            raise InputError(f"{path}: ages {low} to {high}")
+        years = np.arange(low, high + 1) if low < AGES - 1 else np.array([AGES - 1])
+        ages = boroughs.setdefault(row.get("borough", ""), np.zeros(AGES))
+        np.add.at(ages, np.minimum(years, AGES - 1), _number(row, "people", path) / len(years))
+    return boroughs
+
+
+def _compositions(path: Path) -> tuple[Composition, ...]:
+    found: list[Composition] = []
+    for row in _table(path):
+        places = [place.partition("~") for place in (row.get("places") or "").split()]
+        if len(places) != int(_number(row, "size", path)):
+            raise InputError(f"{path}: '{row.get('name')}' has {len(places)} places and size {row.get('size')}")
+        windows = tuple(_number({"window": width or "1"}, "window", path) for _, _, width in places)
+        share = _number(row, "share", path)
+        found.append(Composition(row["name"], share, tuple(role for role, _, _ in places), windows))
+    if sum(len(c.roles) == 1 for c in found) != 1:
+        raise InputError(f"{path}: expected one composition of size 1")
+    return tuple(found)
+
+
+def _roles(path: Path) -> dict[str, HostArray]:
+    middle = [(a + b - 1) / 2 for a, b in zip(BAND_STARTS, (*BAND_STARTS[1:], AGES), strict=True)]
+    return {
+        row["role"]: np.interp(np.arange(AGES), middle, [_number(row, band, path) for band in BANDS])
+        for row in _table(path)
+    }
+
+
+def _care_homes(path: Path, names: tuple[str, ...], people: HostArray) -> tuple[HostArray, HostArray, int]:
+    """Return residents by borough, their shares by age, and the most in a unit."""
+    residents, ages, unit = np.zeros(len(names)), np.zeros(AGES), 1
+    for row in _table(path):
+        value = _number(row, "value", path)
+        if row.get("borough") == "*":
             low, high = int(_number(row, "from", path)), min(int(_number(row, "to", path)), AGES - 1)
-            people = np.array([a[low : high + 1] for a in boroughs.values()]).sum(0)
-            resident_ages[low : high + 1] += _number(row, "value", path) * people / people.sum()
-        elif row["borough"] == "unit":
-            unit = int(_number(row, "value", path))
+            of = people[:, low : high + 1].sum(0)
+            ages[low : high + 1] += value * of / of.sum()
+        elif row.get("borough") == "unit":
+            unit = max(int(value), 1)
         else:
-            residents[borough(row, path)] = _number(row, "value", path)
-    return Marginals(
-        names, np.array(list(boroughs.values())), sizes, tuple(compositions), roles, roles["alone"],
-        residents, resident_ages, max(unit, 1),
-    )  # fmt: skip
+            residents[_borough(row, names, path)] = value
+    if residents.any() and ages[:ADULT].any():
+        raise InputError(f"{path}: expected residents of {ADULT} and over")
+    return residents, ages if ages.any() else np.ones(AGES), unit

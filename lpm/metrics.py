@@ -117,6 +117,13 @@ class Recorder:
             sums[f"sum:{column}"] = weighted_sum_by_group(values, weight, cell, self.cells, bits, shards)
         return sums
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of everything that `record` returns, by name."""
+        told: dict[str, tuple[int, ...]] = {"people": (self.cells, 2)}
+        for column, size in self.levels:
+            told |= {f"{k}:{column}": (self.cells, size, 2) for k in ("stock", "flow") if column in self.kinds(k)}
+        return told | {f"sum:{column}": (self.cells, 2) for column, _ in self.bits}
+
     def groups(self, by: Sequence[str]) -> Iterator[tuple[str, tuple[int, ...]]]:
         """Yield every group of these columns as (name, level codes in their order): margins of all subsets first."""
         order = [name for name in self.by if name in by]

@@ -211,6 +211,12 @@ class Population:
                 raise InputError(f"{where}.{name}: expected {column.dtype}, got {series.dtype}")
         return cls.build(frame.height, columns, values, where)
 
+    def reweighted(self, people: float) -> Population:
+        """Return the population standing for `people` people, spread evenly and exactly over the agents."""
+        total, size = round(people * WEIGHT_UNIT), self.size
+        ends = np.array([total * i // size for i in range(size + 1)], dtype=np.uint64)
+        return Population(self.schema, {**self.columns, "weight": np.diff(ends).astype(np.uint32)}, self.facts)
+
     def to_frame(self) -> pl.DataFrame:
         """Return a polars frame, one row an agent: levels by name, `weight` in people."""
         return frame_of(self.schema, self.columns)

@@ -163,7 +163,7 @@ def read_frame(path: Path, expect: Mapping[str, str] | None = None) -> pl.DataFr
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     if len(content) < 12 or content[:4] != b"PAR1" or content[-4:] != b"PAR1":
-        raise InputError(f"{path}: expected a parquet file, got {len(content)} bytes that are not a whole one; truncated?")
+        raise InputError(f"{path}: expected a whole parquet file, got {len(content)} other bytes; truncated?")
     try:
         found = pl.read_parquet_metadata(io.BytesIO(content))
         frame = pl.read_parquet(io.BytesIO(content))

@@ -164,6 +164,13 @@ class Simulation:
         with using(self.model.backend):
             return self._advance(state, members, world, jnp.int32(first), jnp.int32(count))
 
+    def shapes(self) -> dict[str, Any]:
+        """Return shape and dtype of the sums of one step, [members, 1, ...], as `advance` returns them."""
+        record = self.model.recorder.shapes()
+        tallies = [f"{kind}:{lever.name}" for lever in self.model.policy.agents for kind in ("reached", "active")]
+        whole = {**record, **{name: (2,) for name in tallies}}
+        return {name: np.zeros((1, 1, *shape), np.uint32) for name, shape in whole.items()}
+
     def _batched(self, function: Any, *arguments: Any) -> Any:
         if self.model.batching == "vmap":
             return jax.vmap(function)(*arguments)

@@ -1,0 +1,351 @@
+"""The command line: `lpm run nyc-covid`.
+
+Everything heavy is imported inside the commands, so that `lpm --help` is quick. Exit status: 0 done, 1 something failed,
+2 bad input (one line on stderr), 130 stopped by Ctrl-C (finished pairs of arm and seed are kept).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from lpm.errors import InputError
+
+if TYPE_CHECKING:
+    from lpm.scenarios.schema import Scenario
+
+Backend = Literal["auto", "xla", "numba", "pallas"]
+
+app = typer.Typer(
+    name="lpm",
+    help="Large population models: policy scenarios for millions of agents, compared arm by arm.\n\n"
+    "Start with [bold]lpm run nyc-covid[/bold], then open report.html in the folder that it names.",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Data sets with pinned sums.", rich_markup_mode="rich")
+app.add_typer(data_app, name="data")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from lpm import __version__
+
+        print(f"lpm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and stop.", callback=_version, is_eager=True)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure (or set LPM_DEBUG=1).")] = False,
+) -> None:
+    """Take the options that stand before a command."""
+    if debug:
+        os.environ["LPM_DEBUG"] = "1"
+
+
+@app.command("list")
+def list_() -> None:
+    """List scenarios, kernels, network builders and ready-made interventions, a line each.
+
+    Example: lpm list
+    """
+    from lpm import catalogue, terminal
+
+    terminal.show_catalogue(catalogue.everything())
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A scenario, kernel, network builder or generator, or a TOML file.")],
+) -> None:
+    """Show the parameters of a scenario or kernel: value, unit, bounds, meaning and source.
+
+    Examples: lpm show nyc-covid | lpm show seir | lpm show my-scenario.toml
+    """
+    from lpm import catalogue, terminal
+
+    terminal.show_sheet(catalogue.sheet(name))
+
+
+@app.command()
+def run(
+    scenario: Annotated[str, typer.Argument(help="A built-in name (see lpm list) or the path of a TOML file.")],
+    agents: Annotated[
+        int | None, typer.Option(help="Number of agents; each stands for more people the fewer there are.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Number of steps; shorter for a quick look.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="How many seeds (4: seeds 0 to 3), or which ones (3,5,8).")] = None,
+    draws: Annotated[
+        str | None, typer.Option(help="Parameter uncertainty: 'prior', or a file with a row of parameters per seed.")
+    ] = None,
+    arms: Annotated[
+        str | None, typer.Option(help="Only these arms, by commas; effects are against the first of them.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Change one value: seir.beta=0.03, community.scale=0.5."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results (runs/<name>-<n> unless given).")] = None,
+    backend: Annotated[Backend | None, typer.Option(help="What the hot loops run on (see lpm doctor).")] = None,
+    devices: Annotated[int | None, typer.Option(help="Number of devices; on a CPU, parts of it.")] = None,
+    checkpoint_every: Annotated[int | None, typer.Option(help="Steps between checkpoints, for --resume.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds.")] = False,
+    save_agents: Annotated[bool, typer.Option("--save-agents", help="Keep the agents in agents.parquet.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, no summary.")] = False,
+) -> None:
+    """Run a scenario: all its arms, all seeds, and write report.html.
+
+    Examples:
+
+    lpm run nyc-covid
+
+    lpm run nyc-covid --agents 100000 --seeds 8 --arms "as it happened,no orders"
+
+    lpm run nyc-covid --set seir.beta=0.03 --out runs/lower-beta
+
+    lpm run my-scenario.toml --checkpoint-every 50 --out runs/mine   (and again with --resume after a stop)
+    """
+    for name, value in (("--devices", devices), ("--checkpoint-every", checkpoint_every)):
+        if value is not None and value < 1:
+            raise InputError(f"{name}: expected at least 1, got {value}")
+    if resume and out is None:
+        raise InputError("--resume: expected --out with the folder of the run to go on with")
+    if devices is not None:
+        force_devices(devices)
+    asked = chosen(scenario, agents, steps, seeds, draws, arms, set_ or [], backend)
+
+    from lpm.scenarios import outputs
+    from lpm.scenarios.options import RunOptions
+
+    folder = outputs.default(asked.name) if out is None else out
+    outputs.check(folder, asked, resume=resume)
+    options = RunOptions(folder, devices, checkpoint_every, resume, save_agents, quiet)
+
+    from lpm import terminal
+    from lpm.scenarios import execution
+
+    with terminal.bar(quiet) as progress:
+        done = execution.run(asked, options, progress)
+    if not quiet:
+        terminal.show_summary(done)
+
+
+def chosen(
+    name: str,
+    agents: int | None,
+    steps: int | None,
+    seeds: str | None,
+    draws: str | None,
+    arms: str | None,
+    sets: Sequence[str],
+    backend: str | None,
+) -> Scenario:
+    """Return the scenario with everything that the options change.
+
+    Raises:
+        InputError: An option that does not fit the scenario.
+    """
+    from lpm.scenarios import loader, settings
+
+    scenario = loader.load(name)
+    for assignment in sets:
+        scenario = settings.apply_set(scenario, assignment)
+    for option, path, value in (("--agents", "population.size", agents), ("--steps", "steps", steps)):
+        if value is not None:
+            if not 1 <= value < 2**31:
+                raise InputError(f"{option}: expected 1 to {2**31 - 1}, got {value}")
+            scenario = settings.replaced(scenario, path, value, option)
+    if backend is not None:
+        scenario = settings.replaced(scenario, "backend", backend, "--backend")
+    if seeds is not None:
+        scenario = settings.replaced(scenario, "seeds", seeds_of(seeds), "--seeds")
+    if arms is not None:
+        scenario = settings.with_arms(scenario, [each.strip() for each in arms.split(",")])
+    if draws is not None:
+        scenario = settings.with_draws(scenario, draws)
+    return scenario
+
+
+def seeds_of(text: str) -> int | list[int]:
+    """Return `--seeds`: a count, or a list of seeds.
+
+    Raises:
+        InputError: Neither.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and len(part) < 11 for part in parts):
+        raise InputError(f"--seeds: expected a number (4) or seeds by commas (3,5,8), got '{text}'")
+    numbers = [int(part) for part in parts]
+    if len(numbers) == 1 and not 1 <= numbers[0] <= 100_000:
+        raise InputError(f"--seeds: expected 1 to 100,000 seeds, got {numbers[0]}")
+    if len(set(numbers)) != len(numbers) or max(numbers) >= 2**31:
+        raise InputError(f"--seeds: expected different seeds below 2147483648, got '{text}'")
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def force_devices(count: int) -> None:
+    """Ask XLA for so many devices of the CPU; has to be done before jax is imported, and leaves GPUs alone."""
+    flag = "--xla_force_host_platform_device_count"
+    flags = os.environ.get("XLA_FLAGS", "")
+    if flag not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {flag}={count}".strip()
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
+    """Write DIR/report.html again from the files of a run.
+
+    Example: lpm report runs/nyc-covid-1
+    """
+    if not folder.is_dir():
+        raise InputError(f"report: no folder '{folder}'")
+    from lpm.report import write_report
+
+    print(write_report(folder))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the scenario TOML (editors complete and check with it).
+
+    Example: lpm schema > scenario.schema.json
+    """
+    import json
+
+    from lpm.scenarios.schema import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+
+
+@app.command()
+def bench(
+    task: Annotated[str, typer.Argument(help="What is timed.")],
+    agents: Annotated[int, typer.Option(min=1, help="Number of agents.")] = 1_000_000,
+    graph: Annotated[Literal["er", "ba", "ws"], typer.Option(help="Network: random, scale-free, small world.")] = "er",
+    steps: Annotated[int, typer.Option(min=1, help="Number of steps.")] = 100,
+    backend: Annotated[Backend, typer.Option(help="What the hot loops run on.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
+) -> None:
+    """Time a task: seconds per step beside what the memory allows.
+
+    Example: lpm bench sir --agents 1000000 --graph er --json
+    """
+    from lpm import bench as timing
+
+    timing.main(task, agents=agents, graph=graph, steps=steps, backend=backend, as_json=as_json)
+
+
+@app.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False) -> None:
+    """Tell devices, backends, versions and memory, and what would be chosen and why.
+
+    Example: lpm doctor
+    """
+    import json
+
+    from lpm import doctor as examination
+
+    found = examination.examine()
+    if as_json:
+        print(json.dumps(found))
+    else:
+        from lpm import terminal
+
+        terminal.show_health(found)
+
+
+@data_app.callback(invoke_without_command=True)
+def data(context: typer.Context) -> None:
+    """List the data sets that can be fetched: name, licence, where from.
+
+    Set LPM_DATA to a folder that holds them (folder/file) to use local copies; their sums are checked all the same.
+
+    Examples: lpm data | lpm data fetch nyc_covid/data-by-day.csv.gz
+    """
+    if context.invoked_subcommand is None:
+        from lpm import data as datasets
+        from lpm import terminal
+
+        terminal.show_data(datasets.registry())
+
+
+@data_app.command()
+def fetch(name: Annotated[str, typer.Argument(help="Name of a data set, as lpm data lists it.")]) -> None:
+    """Fetch a data set, check its sum, and print where it lies.
+
+    Example: lpm data fetch nyc_covid/data-by-day.csv.gz
+    """
+    from lpm import data as datasets
+
+    print(datasets.path(name, "data fetch"))
+
+
+@data_app.command("path")
+def path_(name: Annotated[str, typer.Argument(help="Name of a data set, as lpm data lists it.")]) -> None:
+    """Print where a data set lies here, without fetching it.
+
+    Example: lpm data path nyc_covid/data-by-day.csv.gz
+    """
+    from lpm import data as datasets
+
+    print(datasets.local(name, "data path"))
+
+
+def _line(text: str) -> None:
+    print("lpm: " + " ".join(text.split()), file=sys.stderr)
+
+
+def _usage_error(error: BaseException) -> str | None:
+    """Return the message of an error of typer's parser (whose home differs between its versions), else None."""
+    if any(each.__name__ == "ClickException" for each in type(error).__mro__):
+        report: Any = error
+        return str(report.format_message())
+    return None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Without the program's name; None = those of the process.
+
+    Returns:
+        The exit status: 0, 1, 2 or 130.
+    """
+    command = typer.main.get_command(app)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        status = command.main(args=given, prog_name="lpm", standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except InputError as error:
+        _line(str(error))
+        return 2
+    except (KeyboardInterrupt, typer.Abort):
+        _line("stopped; finished pairs of arm and seed are kept, --resume goes on with them")
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has gone, as in lpm list | head -1
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        usage = _usage_error(error)
+        if usage is not None:
+            _line(usage if usage else "lpm --help tells the commands")
+            return 2
+        if os.environ.get("LPM_DEBUG"):
+            raise
+        kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
+        _line(f"failed: {kind}{error} (LPM_DEBUG=1 shows where)")
+        return 1

@@ -1,0 +1,178 @@
+"""What a well-formed scenario can still get wrong: names that nothing answers to, bounds, times, references in a ring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from lpm.errors import InputError, unknown
+from lpm.population import Column
+from lpm.scenarios import paths, registries, resolved, tables
+from lpm.scenarios.check_measures import check_arms, check_surveys, moment
+from lpm.scenarios.parameters import build
+from lpm.scenarios.schema import Metric, Parametrised, Scenario
+
+
+def check(scenario: Scenario) -> Scenario:
+    """Return the scenario when everything that it names exists and fits.
+
+    Raises:
+        InputError: The first thing that does not.
+    """
+    label = scenario.label
+    _check_names(scenario)
+    population = registries.population_columns(scenario)
+    columns = registries.all_columns(scenario)
+    _check_parameters(scenario, population, columns)
+    if scenario.report_from is not None:
+        moment(scenario, scenario.report_from, f"{label}: report_from")
+    for name, series in scenario.series.items():
+        times = [
+            scenario.index(knot[0], f"{label}: series.{name}.knots[{number}]")
+            for number, knot in enumerate(series.knots)
+        ]
+        for number, (before, after) in enumerate(zip(times, times[1:], strict=False)):
+            if after <= before:
+                raise InputError(
+                    f"{label}: series.{name}.knots[{number + 1}]: expected knots in ascending order of time, "
+                    f"got {series.knots[number + 1][0]} after {series.knots[number][0]}"
+                )
+    for name, metric in scenario.metrics.items():
+        _check_metric(scenario, name, metric, columns)
+    check_arms(scenario, columns)
+    check_surveys(scenario, columns)
+    _check_data(scenario, columns)
+    for place, file in resolved.files(scenario).items():
+        if paths.is_registered(file):
+            from lpm import data
+
+            data.entry(file.removeprefix(paths.DATA), f"{label}: {place}")
+        else:
+            paths.located(scenario, file, place)
+    tables.observed(scenario)
+    return scenario
+
+
+def once(names: Iterable[str], where: str, kind: str) -> None:
+    """Refuse a name that comes twice.
+
+    Raises:
+        InputError: It does.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InputError(f"{where}: two {kind} are called '{name}'; every name must be different")
+        seen.add(name)
+
+
+def _check_names(scenario: Scenario) -> None:
+    label = scenario.label
+    once((each.name for each in scenario.networks), f"{label}: networks", "layers")
+    once((each.name for each in scenario.kernels), f"{label}: kernels", "kernel instances")
+    once((each.name for each in scenario.arms), f"{label}: arms", "arms")
+    once((each.name for each in scenario.surveys), f"{label}: surveys", "surveys")
+    layers = {each.name for each in scenario.networks}
+    keys = {field.alias or name for name, field in Scenario.model_fields.items()}
+    for number, instance in enumerate(scenario.kernels):
+        if instance.name in layers:
+            raise InputError(f"{label}: kernels[{number}]: the name '{instance.name}' is already that of a layer")
+    for kind, names in (("kernels", [each.name for each in scenario.kernels]), ("networks", list(layers))):
+        for name in names:
+            if name in keys or "." in name:
+                raise InputError(f"{label}: {kind}: the name '{name}' is a key of the scenario or holds a dot")
+
+
+def _check_parameters(scenario: Scenario, population: Mapping[str, Column], columns: Mapping[str, Column]) -> None:
+    label, people = scenario.label, scenario.population
+    layers = [each.name for each in scenario.networks]
+    kernels = registries.kernels_of(scenario)
+    if people.generator is not None:
+        made = registries.generator(people.generator, f"{label}: population.generator")
+        build(made.Params, people.params, population, f"{label}: population", keys=_keys(people))
+    elif people.params:
+        name = next(iter(people.params))
+        raise unknown(f"{label}: population", "key", name, _keys(people))
+    for number, layer in enumerate(scenario.networks):
+        where = f"{label}: networks[{number}]"
+        made = registries.builder(layer.builder, f"{where}.builder")
+        build(made.Params, layer.params, population, where, keys=_keys(layer))
+    for number, instance in enumerate(scenario.kernels):
+        where = f"{label}: kernels[{number}]"
+        kernel = kernels[instance.name]
+        for layer in instance.layers:
+            if layer not in layers:
+                raise unknown(f"{where}.layers", "layer", layer, layers)
+        for name, here in instance.columns.items():
+            own = [*kernel.reads, *(column.name for column in kernel.columns)]
+            if name not in own:
+                raise unknown(f"{where}.columns", f"column of kernel '{instance.kernel}'", name, own)
+            if here not in columns:
+                raise unknown(f"{where}.columns.{name}", "column", here, columns)
+        for name in kernel.reads:
+            if instance.columns.get(name, name) not in columns:
+                raise InputError(
+                    f"{where}: kernel '{instance.kernel}' reads the column '{name}'; the population has "
+                    f"{', '.join(columns)}; name one with columns = {{ {name} = \"...\" }}"
+                )
+        params = build(kernel.Params, instance.params, columns, where, aliases=instance.columns, keys=_keys(instance))
+        kernel.check(params, where)
+
+
+def _keys(table: Parametrised) -> list[str]:
+    return [name for name in type(table).model_fields if name != "params"]
+
+
+def _check_metric(scenario: Scenario, name: str, metric: Metric, columns: Mapping[str, Column]) -> None:
+    where, metrics = f"{scenario.label}: metrics.{name}", scenario.metrics
+    if name == "people" or "." in name:
+        raise InputError(f"{where}: the name is reserved, or holds a dot; choose another")
+    for by in metric.by:
+        if by not in columns:
+            raise unknown(f"{where}.by", "column", by, columns)
+        if not columns[by].levels:
+            raise InputError(f"{where}.by: expected a column with levels, got '{by}', which is a number")
+    for levels in (metric.flow, metric.stock):
+        for level in levels or ():
+            if metric.column not in columns:
+                raise unknown(f"{where}.column", "column", metric.column, columns)
+            if not columns[metric.column].levels:
+                raise InputError(f"{where}.column: expected a column with levels, got '{metric.column}'")
+            columns[metric.column].code(level, f"{where}.{metric.kind}")
+    for column in (metric.mean, metric.sum):
+        if column is not None and column not in columns:
+            raise unknown(f"{where}.{metric.kind}", "column", column, columns)
+        if column is not None and columns[column].levels:
+            raise InputError(f"{where}.{metric.kind}: expected a column of numbers, got '{column}', which has levels")
+        if column is not None and not all(abs(limit) < float("inf") for limit in columns[column].limits()):
+            raise InputError(f"{where}.{metric.kind}: column '{column}' needs bounds to be summed exactly; declare them")
+    _check_ring(scenario, name, (name,))
+    for other in metric.refers:
+        if other not in metrics:
+            raise unknown(f"{where}.{metric.kind}", "metric", other, metrics)
+        if metrics[other].kind != "flow":
+            raise InputError(f"{where}.{metric.kind}: expected a flow, got '{other}', which is a {metrics[other].kind}")
+        for by in metric.by:
+            if by not in metrics[other].by:
+                raise InputError(f"{where}.by: '{by}' is not among the columns of metric '{other}' that it is made of")
+
+
+def _check_ring(scenario: Scenario, name: str, path: tuple[str, ...]) -> None:
+    for other in scenario.metrics[name].refers:
+        if other in path:
+            ring = " -> ".join((*path[path.index(other) :], other))
+            raise InputError(f"{scenario.label}: metrics.{path[0]}: cyclic reference {ring}")
+        if other in scenario.metrics:
+            _check_ring(scenario, other, (*path, other))
+
+
+def _check_data(scenario: Scenario, columns: Mapping[str, Column]) -> None:
+    for name, observed in scenario.data.items():
+        where = f"{scenario.label}: data.{name}"
+        if name not in scenario.metrics:
+            raise unknown(where, "metric", name, scenario.metrics)
+        if scenario.start is None:
+            raise InputError(f"{where}: observed figures have dates; expected a key 'start' in the scenario")
+        if observed.group is not None and observed.group not in columns:
+            raise unknown(f"{where}.group", "column", observed.group, columns)
+        if observed.group is not None and observed.group not in scenario.metrics[name].by:
+            raise InputError(f"{where}.group: metric '{name}' is not shown by '{observed.group}'; put it into its 'by'")

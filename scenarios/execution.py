@@ -1,0 +1,224 @@
+"""Running a scenario: every arm with every seed, pair by pair, nothing lost on the way.
+
+A finished (arm, seed) pair is written at once. Within a pair the host looks in every few steps: it draws progress, writes a
+checkpoint when asked, and reads surveys. The length of these chunks has no influence on a trajectory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lpm import checkpoint, results
+from lpm.errors import CheckpointError, InputError
+from lpm.ops.groups import people_of
+from lpm.scenarios import draws, manifest, surveys
+from lpm.scenarios.assembly import Assembly, assemble
+from lpm.scenarios.options import Progress, RunOptions
+from lpm.scenarios.outputs import claim
+from lpm.scenarios.resolved import resolved
+from lpm.scenarios.schema import Scenario
+from lpm.simulation import State
+from lpm.types import HostArray
+
+
+def run(scenario: Scenario, options: RunOptions, progress: Progress) -> Path:
+    """Run all arms and seeds of a scenario and write the run's folder.
+
+    Args:
+        scenario: A checked scenario.
+        options: Where to, how, and whether to go on with what is there.
+        progress: Told what is being done.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: Bad input, or a folder that cannot be used.
+        KeyboardInterrupt: Stopped; finished pairs are kept and the report of what there is has been written.
+    """
+    with claim(options.out, scenario, resume=options.resume) as folder:
+        began = time.perf_counter()
+        assembly = assemble(scenario, _devices(options), progress)
+        runner = _Runner(assembly, options, folder, progress)
+        interrupted = True
+        try:
+            runner.every_pair()
+            interrupted = False
+        finally:
+            if runner.finished:
+                progress("report", 0, 1)
+                manifest.write(assembly, folder, runner.seconds, runner.tallies, interrupted, time.perf_counter() - began)
+                progress("report", 1, 1)
+    return options.out
+
+
+def _devices(options: RunOptions) -> int:
+    import jax
+
+    there = jax.device_count()
+    wanted = 1 if options.devices is None and jax.default_backend() == "cpu" else options.devices or there
+    if wanted > there:
+        raise InputError(f"--devices: expected at most the {there} devices that there are, got {wanted}")
+    return wanted
+
+
+def fingerprint(scenario: Scenario) -> str:
+    """Return what names a run in its files: a hash of all that a trajectory depends on."""
+    return hashlib.sha256(resolved(scenario).encode()).hexdigest()[:16]
+
+
+class _Runner:
+    """The pairs of one run; keeps what is told of them at the end."""
+
+    def __init__(self, assembly: Assembly, options: RunOptions, folder: Path, progress: Progress):
+        self.assembly, self.options, self.folder, self.progress = assembly, options, folder, progress
+        self.name = {"run": fingerprint(assembly.scenario)}
+        self.seconds: dict[str, float] = {"compile": 0.0, "run": 0.0, "host": 0.0, "steps": 0.0}
+        self.tallies: dict[tuple[str, int], dict[str, HostArray]] = {}
+        self.finished = 0
+        self.done_steps = 0
+
+    def every_pair(self) -> None:
+        """Run every pair that is not finished; a later arm's pairs of a seed follow the first arm's, seed by seed."""
+        scenario, assembly = self.assembly.scenario, self.assembly
+        drawn = draws.of_seeds(scenario, assembly.params)
+        total = len(scenario.seeds) * len(assembly.arms) * scenario.steps
+        self.progress("running", 0, total)
+        for seed, params in zip(scenario.seeds, drawn, strict=True):
+            for index, arm in enumerate(assembly.arms):
+                before = results.read_finished(self.folder, index, seed, self.name) if self.options.resume else None
+                if before is None:
+                    self._pair(index, seed, params, total)
+                else:
+                    self.done_steps += scenario.steps
+                    self.tallies[arm.name, seed] = manifest.read_tallies(self.folder, index, seed)
+                self.finished += 1
+                self.progress("running", self.done_steps, total)
+
+    def _pair(self, index: int, seed: int, params: Mapping[str, Any], total: int) -> None:
+        scenario, simulation = self.assembly.scenario, self.assembly.simulation
+        arm = self.assembly.arms[index]
+        member = self.assembly.member(arm, seed, params)
+        place = self.folder / "checkpoints" / f"{index}-{seed}"
+        clock = time.perf_counter()
+        state = simulation.start(self.assembly.agents, member)
+        _wait(state)
+        first_compile = self.seconds["compile"] == 0.0
+        if first_compile:
+            self.progress("compiling", 0, 1)
+        sums: list[dict[str, HostArray]] = []
+        at = 0
+        if self.options.resume:
+            state, sums, at = self._resumed(place, state, sums)
+        asked = surveys.due(scenario)
+        answers: list[Any] = []
+        while at < scenario.steps:
+            stop = self._next_stop(at, asked)
+            state, chunk = simulation.advance(state, member, self.assembly.world, at, stop - at)
+            _wait(state)
+            now = time.perf_counter()
+            if first_compile:
+                self.seconds["compile"] += now - clock
+                first_compile = False
+                self.progress("compiling", 1, 1)
+            else:
+                self.seconds["run"] += now - clock
+                self.seconds["steps"] += stop - at
+            sums.append({name: np.asarray(values)[0, : stop - at] for name, values in chunk.items()})
+            self.done_steps += stop - at
+            at = stop
+            answers += surveys.ask(scenario, self.assembly.population.schema, arm.name, seed, at, state, asked)
+            every = self.options.checkpoint_every
+            if every is not None and at % every == 0 and at < scenario.steps:
+                self._save(place, state, sums, at)
+            self.progress("running", self.done_steps, total)
+            clock = time.perf_counter()
+            self.seconds["host"] += clock - now
+        self._finish(index, seed, state, sums, answers)
+        checkpoint.clear(place)
+
+    def _next_stop(self, at: int, asked: Mapping[int, Any]) -> int:
+        """Return where the chunk that begins at `at` ends: at its capacity, a checkpoint, a survey or the end."""
+        every, steps = self.options.checkpoint_every, self.assembly.scenario.steps
+        stop = min(at + self.assembly.model.capacity, steps)
+        if every is not None:
+            stop = min(stop, (at // every + 1) * every)
+        return min([stop, *(step for step in asked if at < step < stop)])
+
+    def _plain(self, state: State) -> dict[str, Any]:
+        """Return a state as nested dicts of numpy arrays, without the batch axis and the padding."""
+        size = self.assembly.population.size
+        return {
+            "agents": {name: np.asarray(values)[0, :size] for name, values in state.agents.items()},
+            "since": {name: np.asarray(values)[0, :size] for name, values in state.since.items()},
+            "triggers": {name: np.asarray(values) for name, values in state.triggers.items()},
+            "last": {name: np.asarray(values)[0] for name, values in state.last.items()},
+        }
+
+    def _save(self, place: Path, state: State, sums: list[dict[str, HostArray]], at: int) -> None:
+        joined = {name: np.concatenate([chunk[name] for chunk in sums]) for name in sums[0]}
+        facts = {**self.name, "versions": manifest.versions()}
+        checkpoint.save(place, at, {**self._plain(state), "sums": joined}, facts)
+
+    def _resumed(self, place: Path, state: State, sums: list[dict[str, HostArray]]) -> tuple[State, Any, int]:
+        """Return the state of the last checkpoint (or the first state), the sums up to it, and its step."""
+        import jax
+
+        example = self.assembly.simulation.shapes()
+        like = {**self._plain(state), "sums": {n: np.zeros((0, *s.shape[2:]), s.dtype) for n, s in example.items()}}
+        found = checkpoint.restore(place, like, self.name["run"])
+        if found is None:
+            return state, sums, 0
+        warning = checkpoint.warn_of_versions(found.facts, manifest.versions())
+        if warning:
+            self.progress(f"warning: {warning}", 0, 1)
+        at, arrays = int(found.facts["step"]), found.arrays
+        sums = [dict(arrays["sums"])]
+        if any(len(values) != at for values in sums[0].values()):
+            raise CheckpointError(f"checkpoint {place}: expected the sums of {at} steps; delete it to begin anew")
+        whole = {
+            key: {name: self._padded(values, getattr(state, key)[name]) for name, values in arrays[key].items()}
+            for key in ("agents", "since")
+        }
+        small = {key: {n: v[None] if key == "last" else v for n, v in arrays[key].items()} for key in ("triggers", "last")}
+        made = State(**whole, **small)
+        placed = jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), made, state)
+        self.done_steps += at
+        return placed, sums, at
+
+    @staticmethod
+    def _padded(values: HostArray, like: Any) -> HostArray:
+        whole = np.array(like)
+        whole[0, : len(values)] = values
+        return whole
+
+    def _finish(
+        self, index: int, seed: int, state: State, sums: list[dict[str, HostArray]], answers: list[Any]
+    ) -> None:
+        scenario, assembly = self.assembly.scenario, self.assembly
+        joined = {name: np.concatenate([chunk[name] for chunk in sums]) for name in sums[0]}
+        groups, values = assembly.model.recorder.roll_up(joined)
+        values = manifest.with_derived(assembly, groups, values)
+        arm = assembly.arms[index].name
+        trajectory = results.Trajectory(arm, seed, groups, values, scenario.start, scenario.step_days)
+        self.tallies[arm, seed] = {
+            name: people_of(values) for name, values in joined.items() if name.startswith(("reached:", "active:"))
+        }
+        manifest.write_tallies(self.folder, index, seed, self.tallies[arm, seed])
+        if answers:
+            surveys.write(self.folder, index, seed, answers)
+        if self.options.save_agents:
+            manifest.write_agents(self.folder, assembly, index, seed, self._plain(state)["agents"])
+        results.write_finished(self.folder, index, trajectory, self.name)
+
+
+def _wait(tree: Any) -> None:
+    import jax
+
+    jax.block_until_ready(tree)

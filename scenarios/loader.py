@@ -1,0 +1,162 @@
+"""Scenarios by name or by path: read, completed from the library of interventions, checked."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from lpm.errors import InputError, nearest, unknown
+from lpm.scenarios.complaints import complaint
+from lpm.scenarios.paths import reason
+from lpm.scenarios.schema import Scenario
+
+LARGEST_FILE = 10_000_000
+"""Bytes; a scenario is written by people, and a larger file is a mistake."""
+
+
+def _home() -> Path:
+    return Path(str(resources.files("lpm.scenarios")))
+
+
+def names() -> list[str]:
+    """Return the names of the built-in scenarios."""
+    return sorted(each.stem for each in _home().glob("*.toml"))
+
+
+def library() -> list[str]:
+    """Return the names of the ready-made interventions (`use = "..."`)."""
+    return sorted(each.stem for each in (_home() / "interventions").glob("*.toml"))
+
+
+def library_file(name: str) -> Path:
+    """Return the TOML file of a ready-made intervention."""
+    return _home() / "interventions" / f"{name}.toml"
+
+
+def locate(name: str) -> tuple[Path, str]:
+    """Return the TOML file of a scenario and what to call it in errors.
+
+    Args:
+        name: A built-in name, or a path to a TOML.
+
+    Raises:
+        InputError: Neither; the nearest name is suggested.
+    """
+    if name in names():
+        return _home() / f"{name}.toml", name
+    path = Path(name)
+    if path.is_dir():
+        raise InputError(f"scenario '{name}': expected a name or a TOML file, got a folder")
+    if path.is_file() or path.suffix or "/" in name or "\\" in name:
+        return path, name
+    raise InputError(f"scenario '{name}': there is no such scenario and no such file{nearest(name, names())}")
+
+
+def read(path: Path, label: str) -> dict[str, Any]:
+    """Return the tables of a TOML file.
+
+    Raises:
+        InputError: Unreadable, too large, not UTF-8, or not TOML.
+    """
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise InputError(f"{label}: expected a scenario of at most {LARGEST_FILE} bytes, got {path.stat().st_size}")
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise InputError(f"{label}: cannot be read: {reason(error)}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{label}: expected UTF-8 text, got other bytes at position {error.start}") from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{label}: not TOML: {reason(error)}") from None
+    except RecursionError:
+        raise InputError(f"{label}: not a scenario: nested too deeply") from None
+
+
+def load(name: str | Path) -> Scenario:
+    """Return a checked scenario.
+
+    Args:
+        name: A built-in name ("nyc-covid") or a path to a TOML.
+
+    Raises:
+        InputError: The first thing that is wrong with it, in one line.
+    """
+    path, label = locate(str(name))
+    return validate(read(path, label), path.parent, label)
+
+
+def validate(tables: Mapping[str, Any], folder: str | Path, label: str) -> Scenario:
+    """Return the checked scenario that the tables of a TOML describe.
+
+    Args:
+        tables: What `tomllib` returned, or `resolved.document`.
+        folder: Folder that file names are relative to.
+        label: Name of the file for errors.
+
+    Raises:
+        InputError: The first thing that is wrong with it.
+    """
+    from lpm.scenarios.checks import check
+
+    version = tables.get("schema")
+    if isinstance(version, int) and not isinstance(version, bool) and version != 1:
+        raise InputError(f"{label}: schema: this lpm reads schema 1, got {version}")
+    try:
+        scenario = Scenario.model_validate(completed(tables, label))
+    except ValidationError as error:
+        raise complaint(error, label) from None
+    return check(placed(scenario, folder, label))
+
+
+def placed(scenario: Scenario, folder: str | Path, label: str) -> Scenario:
+    """Return the scenario with the folder that its files lie in and the name for errors."""
+    scenario._folder = str(Path(folder).resolve())  # pyright: ignore[reportPrivateUsage]
+    scenario._label = label  # pyright: ignore[reportPrivateUsage]
+    return scenario
+
+
+def completed(tables: Mapping[str, Any], label: str) -> dict[str, Any]:
+    """Return the tables with every `use = "..."` replaced by the library's intervention and the overrides."""
+    whole = dict(tables)
+    whole["interventions"] = _completed(tables.get("interventions", []), f"{label}: interventions")
+    arms = tables.get("arms")
+    if isinstance(arms, list):
+        whole["arms"] = [
+            {**arm, "interventions": _completed(arm["interventions"], f"{label}: arms[{number}].interventions")}
+            if isinstance(arm, Mapping) and "interventions" in arm
+            else arm
+            for number, arm in enumerate(arms)  # pyright: ignore[reportUnknownArgumentType]
+        ]
+    return whole
+
+
+def _completed(items: Any, where: str) -> Any:
+    if not isinstance(items, list):
+        return items
+    done: list[Any] = []
+    for number, item in enumerate(items):  # pyright: ignore[reportUnknownArgumentType]
+        if not isinstance(item, Mapping) or "use" not in item:
+            done.append(item)
+            continue
+        name = item["use"]
+        if not isinstance(name, str) or name not in library():
+            raise unknown(f"{where}[{number}].use", "ready-made intervention", str(name), library())
+        ready = read(library_file(name), f"intervention '{name}'")
+        done.append(_merged(ready, {key: value for key, value in item.items() if key != "use"}))
+    return done
+
+
+def _merged(ready: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ready-made tables with overrides; `where` and `cost` are merged key by key, others replaced."""
+    merged = {**ready, **overrides}
+    for key in ("where", "cost"):
+        if isinstance(ready.get(key), Mapping) and isinstance(overrides.get(key), Mapping):
+            merged[key] = {**ready[key], **overrides[key]}
+    return merged

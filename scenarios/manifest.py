@@ -1,0 +1,306 @@
+"""What a run leaves behind beside the finished pairs: trajectory, effects, observed figures, run.json and the report."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import resource
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from lpm import __version__, derived, effects, results, score
+from lpm.kernel import declarations
+from lpm.metrics import Metric
+from lpm.ops import dispatch
+from lpm.policy import Arm, Intervention
+from lpm.population import frame_of
+from lpm.scenarios import tables
+from lpm.scenarios.assembly import Assembly, NetworkFacts
+from lpm.types import HostArray
+
+DEGREE_BINS = (*range(41), 50, 60, 80, 100, 200, 500, 1_000, 10_000, 100_000, 10**9)
+"""Edges of the bins of the degree distribution; one bin a degree where most agents are."""
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a trajectory's last bits, and its files, depend on."""
+    names = ("jax", "jaxlib", "numpy", "polars", "numba")
+    found = {name: importlib.metadata.version(name) for name in names}
+    return {"lpm": __version__, **found, "python": platform.python_version()}
+
+
+def with_derived(assembly: Assembly, groups: tuple[str, ...], values: Mapping[str, HostArray]) -> dict[str, Any]:
+    """Return the metrics in declared order, derived ones computed, "people" first."""
+    dt, people = assembly.scenario.step_days, values["people"]
+    weight = assembly.population.people / assembly.population.size
+    made: dict[str, HostArray] = {"people": people}
+    counted: dict[str, HostArray] = dict(values)
+
+    def told(metric: Metric) -> HostArray:
+        first = counted[metric.of[0]]
+        if metric.kind == "share":
+            new = derived.share(first, people)
+        elif metric.kind == "ratio":
+            new = derived.ratio(first, counted[metric.of[1]])
+        else:
+            new = derived.reproduction(first, *metric.interval, dt=dt, least=derived.LEAST_EXPECTED * weight)
+        declared = {name for name, _ in assembly.model.recorder.groups(metric.by)}
+        new[:, [name not in declared for name in groups]] = np.nan
+        return new
+
+    for metric in assembly.metrics:
+        made[metric.name] = values[metric.name] if metric.name in values else told(metric)
+    return made
+
+
+def write(
+    assembly: Assembly,
+    folder: Path,
+    seconds: Mapping[str, float],
+    tallies: Mapping[tuple[str, int], Mapping[str, HostArray]],
+    interrupted: bool,
+    total: float,
+) -> None:
+    """Write everything that a run's folder holds beside the finished pairs.
+
+    Args:
+        assembly: The run.
+        folder: Its folder.
+        seconds: Time of compiling and running.
+        tallies: People reached and in effect, by (arm, seed) and intervention.
+        interrupted: Pairs are missing.
+        total: Seconds since the run began.
+
+    Raises:
+        InputError: A file cannot be written, or the observed figures do not fit.
+    """
+    scenario = assembly.scenario
+    arms = [arm.name for arm in assembly.arms]
+    trajectory = results.join_finished(folder, arms, scenario.seeds)
+    results.write_frame(folder / "trajectory.parquet", trajectory)
+    kinds = {metric.name: metric.kind for metric in assembly.metrics}
+    since = scenario.report_from
+    table = effects.effects(trajectory, kinds, since, scenario.draws, scenario.step_days)
+    results.write_frame(folder / "effects.parquet", table)
+    seen = tables.observed(scenario)
+    scores: list[dict[str, Any]] = []
+    if seen is not None:
+        results.write_frame(folder / "observed.parquet", seen)
+        scores = score.score(effects.reported(trajectory, since), seen, kinds)
+    facts = _facts(assembly, seconds, interrupted, total) | {"score": scores, "costs": _costs(assembly, tallies)}
+    results.write_bytes(folder / "run.json", json.dumps(facts, indent=1, default=_plain).encode())
+    from lpm.report import write_report
+
+    write_report(folder)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    return str(value)
+
+
+def _facts(assembly: Assembly, seconds: Mapping[str, float], interrupted: bool, total: float) -> dict[str, Any]:
+    import jax
+
+    scenario, population = assembly.scenario, assembly.population
+    steps = max(seconds["steps"], 1.0)
+    backends: dict[str, str] = {}
+    with dispatch.using(scenario.backend):
+        for op in dispatch.table():
+            name, why = dispatch.chosen(op)
+            backends[op] = f"{name} ({why})"
+    build = sum(assembly.seconds.values())
+    return {
+        "name": scenario.name,
+        "title": scenario.title or scenario.name,
+        "description": scenario.description,
+        "assumptions": list(scenario.assumptions),
+        "calibrated": scenario.calibrated,
+        "start": scenario.start,
+        "step": scenario.step,
+        "steps": scenario.steps,
+        "report_from": scenario.report_from,
+        "draws": scenario.draws,
+        "seeds": list(scenario.seeds),
+        "versions": versions(),
+        "devices": [str(device) for device in jax.devices()[: assembly.model.shards]],
+        "backend": backends,
+        "agents": population.size,
+        "people": population.people,
+        "weight": population.people / population.size,
+        "arcs": {name: layer.arcs for name, layer in assembly.networks.items()},
+        "seconds": {
+            "build": build,
+            **{name: value for name, value in assembly.seconds.items()},
+            "compile": seconds["compile"],
+            "run": seconds["run"],
+            "between chunks": seconds["host"],
+            "per_step": seconds["run"] / steps,
+            "total": total,
+        },
+        "peak_memory_mb": peak_memory_mb(),
+        "interrupted": interrupted,
+        "arms": [_arm(assembly, arm) for arm in assembly.arms],
+        "metrics": {
+            m.name: {"title": m.title, "unit": m.unit, "kind": m.kind, "by": list(m.by)} for m in assembly.metrics
+        },
+        "groups": dict(zip(assembly.model.recorder.by, map(list, assembly.model.recorder.names), strict=True)),
+        "layers": {name: _layer(assembly, name, layer) for name, layer in assembly.networks.items()},
+        "population": _population(population.facts),
+        "parameters": list(_parameters(assembly)),
+        "sources": _sources(assembly),
+    }
+
+
+def peak_memory_mb() -> float:
+    """Return the largest resident memory of this process so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 * 1024 if platform.system() == "Darwin" else 1024)  # bytes on macOS, kilobytes elsewhere
+
+
+def _population(facts: Mapping[str, Any]) -> dict[str, Any]:
+    marginals = facts.get("marginals", [])
+    return {"facts": {k: v for k, v in facts.items() if k != "marginals"}, "marginals": marginals}
+
+
+def _layer(assembly: Assembly, name: str, layer: NetworkFacts) -> dict[str, Any]:
+    counts, _ = np.histogram(layer.degrees, DEGREE_BINS)
+    used = int(np.flatnonzero(counts)[-1]) + 1 if counts.any() else 1
+    told: dict[str, Any] = {
+        "arcs": layer.arcs,
+        "mean_degree": float(layer.degrees.mean()),
+        "degree_bins": DEGREE_BINS[: used + 1],
+        "degree_counts": counts[:used],
+        "source": layer.source,
+        "facts": {k: v for k, v in layer.facts.items() if np.ndim(v) == 0},
+    }
+    if layer.mixing is not None:
+        levels = assembly.population.schema["age"].levels
+        told["mixing"] = {"levels": list(levels), "generated": layer.mixing}
+        if layer.published is not None:
+            told["mixing"]["published"] = layer.published
+    return told
+
+
+def _arm(assembly: Assembly, arm: Arm) -> dict[str, Any]:
+    return {
+        "name": arm.name,
+        "description": arm.description,
+        "interventions": [_intervention(assembly, each) for each in arm.interventions],
+    }
+
+
+def _intervention(assembly: Assembly, each: Intervention) -> dict[str, Any]:
+    scenario = assembly.scenario
+    from lpm.clock import time_of
+
+    def day(step: int) -> str:
+        moment = time_of(scenario.start, step, scenario.step_days)
+        return str(step if moment is None else moment)
+
+    start = max(each.start + each.shift + (0 if each.on_agents else each.delay), 0)
+    when = f"from {day(start)}" if start else "throughout"
+    if each.shift:
+        when += f" (shifted by {each.shift * scenario.step_days:g} d)"
+    if each.trigger is not None:
+        sign = "above" if each.trigger.rising else "below"
+        when += f", once {each.trigger.metric} ({each.trigger.group}) is {sign} {each.trigger.level:,.0f}"
+    whom = ", ".join(_filter(assembly, f) for f in each.where) or "everybody"
+    if each.neighbours:
+        whom = f"{', '.join(each.neighbours)} contacts of: {whom}"
+    whom += "".join(f", {word} {value:.0%}" for word, value in (("share", each.share), ("uptake", each.uptake)) if value < 1)
+    if each.capacity is not None:
+        whom += f", at most {each.capacity:,.0f} people per step"
+    return {
+        "name": each.name, "label": each.label, "when": when, "whom": whom if each.on_agents else "the whole run",
+        "what": "; ".join(f"{e.kind.removesuffix('_once').replace('_', ' ')} {e.target}{_amount(e.value)}" for e in each.effects),
+        "source": each.source, "description": each.description,
+        "cost": f"{each.cost_person:g} {each.cost_unit} per person" if each.cost_person else "",
+    }  # fmt: skip
+
+
+def _filter(assembly: Assembly, rule: Any) -> str:
+    column = assembly.population.schema[rule.column]
+    if rule.codes:
+        names = [column.levels[code] if column.levels else str(code) for code in rule.codes]
+        return f"{rule.column} {' or '.join(names)}"
+    return f"{rule.column} {rule.low:g} to {rule.high:g}"
+
+
+def _amount(value: float | tuple[float, ...]) -> str:
+    return f": {value:g}" if not isinstance(value, tuple) else f": curve from {min(value):.2g} to {max(value):.2g}"
+
+
+def _parameters(assembly: Assembly) -> Any:
+    for instance in assembly.scenario.kernels:
+        params = assembly.params[instance.name]
+        for name, declared in declarations(type(params)).items():
+            value = np.asarray(getattr(params, name))
+            setting = instance.params.get(name)
+            source = declared.source if setting is None else setting.source or "set in the scenario, no source given"
+            shown = [round(float(v), 8) for v in value] if value.ndim else round(float(value), 8)
+            yield {
+                "path": f"{instance.name}.{name}", "value": shown, "unit": declared.unit,
+                "meaning": declared.meaning, "source": source,
+            }  # fmt: skip
+
+
+def _sources(assembly: Assembly) -> list[str]:
+    scenario = assembly.scenario
+    told = [f"{name}: {series.source}" for name, series in scenario.series.items() if series.source]
+    told += [f"{layer.name} contacts: {layer.source}" for layer in scenario.networks if layer.source]
+    told += [f"observed {name}: {data.source}" for name, data in scenario.data.items() if data.source]
+    return list(dict.fromkeys([*told, *(str(s) for s in assembly.population.facts.get("sources", []))]))
+
+
+def _costs(assembly: Assembly, tallies: Mapping[tuple[str, int], Mapping[str, HostArray]]) -> dict[str, Any]:
+    """Return each arm's mean cost over seeds: people reached and person-days in effect, times their prices."""
+    costs: dict[str, Any] = {}
+    for arm in assembly.arms:
+        runs = [told for (name, _), told in tallies.items() if name == arm.name]
+        totals: dict[str, float] = {}
+        for each in arm.interventions:
+            if not each.cost_unit or not runs:
+                continue
+            if each.on_agents:
+                reached = float(np.mean([run[f"reached:{each.name}"].sum() for run in runs]))
+                days = float(np.mean([run[f"active:{each.name}"].sum() for run in runs]))
+            else:
+                reached, days = assembly.population.people, float(each.in_force(assembly.scenario.steps).sum())
+                days *= assembly.population.people
+            cost = each.cost_person * reached + each.cost_day * days * assembly.scenario.step_days
+            totals[each.cost_unit] = totals.get(each.cost_unit, 0.0) + cost
+        if totals:
+            costs[arm.name] = [{"unit": unit, "total": total} for unit, total in totals.items()]
+    return costs
+
+
+def write_tallies(folder: Path, index: int, seed: int, tallies: Mapping[str, HostArray]) -> None:
+    """Keep the people (per step) reached by each intervention beside a finished pair, for a run that is resumed."""
+    frame = pl.DataFrame(dict(tallies))
+    results.write_frame(folder / "checkpoints" / "finished" / f"{index}-{seed}.tallies.parquet", frame)
+
+
+def read_tallies(folder: Path, index: int, seed: int) -> dict[str, HostArray]:
+    """Return what `write_tallies` wrote."""
+    path = folder / "checkpoints" / "finished" / f"{index}-{seed}.tallies.parquet"
+    return {series.name: series.to_numpy() for series in results.read_frame(path).iter_columns()}
+
+
+def write_agents(folder: Path, assembly: Assembly, index: int, seed: int, columns: Mapping[str, HostArray]) -> None:
+    """Write the agents at the end of a pair, one parquet file a pair, levels by name and weights in people."""
+    frame = frame_of(assembly.population.schema, columns)
+    arm = pl.lit(assembly.arms[index].name).alias("arm")
+    frame = frame.select(arm, pl.lit(seed, dtype=pl.Int64).alias("seed"), pl.all())
+    path = folder / "agents.parquet"
+    if path.exists():
+        frame = pl.concat([results.read_frame(path).filter((pl.col("arm") != assembly.arms[index].name) | (pl.col("seed") != seed)), frame])
+    results.write_frame(path, frame)

@@ -1,0 +1,331 @@
+"""The scenario file, schema 1: what a TOML may say, as strict frozen models.
+
+The models hold what the file says and nothing else; `lpm.scenarios.checks` compares it with the registered kernels,
+builders and generators, and `lpm.scenarios.resolved` writes it back.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+
+from lpm import clock
+from lpm.errors import InputError
+from lpm.scenarios.measures import Arm, Intervention, Interventions, Survey
+from lpm.scenarios.values import Count, Date, Knot, Length, Moment, Name, Names, OneOrMore, Pair, Part, Setting
+
+KINDS = ("flow", "stock", "mean", "sum", "share", "ratio", "reproduction")
+"""What a metric can be; each has exactly one of these keys."""
+
+LARGEST = 2**31 - 1
+"""The largest number of agents and of steps: both are 32-bit on the device."""
+
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _declares_parameters(schema: dict[str, Any]) -> None:
+    schema.get("properties", {}).pop("params", None)
+    schema["additionalProperties"] = {
+        "description": "a parameter: a number, text, list, numbers by level, or { value, unit, source, prior }"
+    }
+
+
+class Parametrised(Part):
+    """A table whose further keys are parameters: of a kernel, a network builder or a population generator."""
+
+    model_config = {"json_schema_extra": _declares_parameters}
+
+    params: dict[str, Setting] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        own = set(cls.model_fields) - {"params"}
+        table = {key: value for key, value in given.items() if key in own}  # pyright: ignore[reportUnknownVariableType]
+        return {**table, "params": {key: value for key, value in given.items() if key not in own}}
+
+
+class ColumnTable(Part):
+    """A column that the scenario adds to the population; see `lpm.population.Column`."""
+
+    name: Name
+    dtype: Literal["bool", "uint8", "uint16", "uint32", "int8", "int16", "int32", "float32"]
+    meaning: Name
+    unit: str = ""
+    bounds: Pair | None = None
+    levels: Names = ()
+    default: float = 0
+
+    @model_validator(mode="after")
+    def _sound(self) -> ColumnTable:
+        if self.bounds is not None and self.bounds[0] > self.bounds[1]:
+            raise ValueError(f"expected bounds in ascending order, got {self.bounds[0]} > {self.bounds[1]}")
+        if len(set(self.levels)) != len(self.levels):
+            raise ValueError("expected every level once, got a repeated level")
+        low, high = (0, len(self.levels) - 1) if self.levels else self.bounds or (-float("inf"), float("inf"))
+        if not low <= self.default <= high:
+            raise ValueError(f"expected a default within {low:g} to {high:g}, got {self.default:g}")
+        return self
+
+
+class PopulationTable(Parametrised):
+    """Who there is: made by a registered generator or read from a file of agents.
+
+    Attributes:
+        generator: Name of a registered generator.
+        file: A parquet or CSV file beside the scenario, one row an agent.
+        size: Number of agents; with a file, absent = all its rows.
+        people: People that all agents together stand for; absent = the generator's number, else one each.
+        seed: Seed of the synthesis; the networks are drawn from it too unless they have their own.
+        columns: Further declared columns.
+    """
+
+    generator: Name | None = None
+    file: Name | None = None
+    size: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
+    people: Annotated[float, Field(gt=0)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
+    columns: Annotated[tuple[ColumnTable, ...], BeforeValidator(_tuple)] = ()
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> PopulationTable:
+        if self.generator is not None and self.file is not None:
+            raise ValueError("expected at most one of generator and file, got both")
+        if self.file is None and self.size is None:
+            raise ValueError("expected a key 'size' (number of agents), it is missing")
+        return self
+
+
+class LayerTable(Parametrised):
+    """One network layer.
+
+    Attributes:
+        name: Name of the layer.
+        builder: Registered name of its builder.
+        seed: Seed of the layer; absent = the population's (layers of different names differ all the same).
+        scale: Constant factor on its contacts.
+        home: Contacts that go on when a person withdraws from public life (`activity` does not touch them).
+        source: Where it comes from.
+    """
+
+    name: Name
+    builder: Name
+    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    scale: Annotated[float, Field(ge=0)] = 1.0
+    home: bool = False
+    source: str = ""
+
+
+class KernelTable(Parametrised):
+    """One instance of a kernel; its name is the kernel's unless it says another.
+
+    Attributes:
+        kernel: Registered name.
+        name: Name of the instance; draws belong to it.
+        layers: The layers that it sees; absent = all.
+        columns: What the kernel's columns are called here ({ place = "borough" }); absent = as the kernel does.
+    """
+
+    kernel: Name
+    name: Name
+    layers: Names = ()
+    columns: dict[Name, Name] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and "kernel" in given and "name" not in given:
+            return {"name": given["kernel"], **given}
+        return given  # pyright: ignore[reportUnknownVariableType]
+
+
+class Series(Part):
+    """A curve: linear between knots, 0 before the first, the last value held."""
+
+    knots: Annotated[tuple[Knot, ...], BeforeValidator(_tuple), Field(min_length=1)]
+    source: str = ""
+
+
+class Metric(Part):
+    """What is measured every step, in people; exactly one of the seven kinds.
+
+    Attributes:
+        flow: Levels of `column`; entries into them per step.
+        stock: Levels of `column`; who is there.
+        mean: A column; its mean over people.
+        sum: A column; its sum over people.
+        share: A flow; cumulative entries per person of the group.
+        ratio: Two flows; cumulative entries of the first per entry of the second.
+        reproduction: A flow of new infections; R(t) by the renewal equation with a gamma generation interval.
+        interval: Mean (days) and shape of that generation interval.
+        column: The categorical column of flow and stock.
+        by: Columns whose groups are shown, each alone and all together.
+    """
+
+    flow: OneOrMore | None = None
+    stock: OneOrMore | None = None
+    mean: Name | None = None
+    sum: Name | None = None
+    share: Name | None = None
+    ratio: Annotated[tuple[Name, Name], BeforeValidator(_tuple)] | None = None
+    reproduction: Name | None = None
+    interval: Annotated[tuple[Positive, Positive], BeforeValidator(_tuple)] | None = None
+    column: Name = "state"
+    by: Names = ()
+    title: str = ""
+    unit: str = ""
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Metric:
+        kinds = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(kinds) != 1:
+            raise ValueError(f"expected exactly one of {', '.join(KINDS)}; got {' and '.join(kinds) or 'none'}")
+        if (self.reproduction is None) != (self.interval is None):
+            raise ValueError("expected reproduction and interval = [mean days, shape] together")
+        if len(set(self.by)) != len(self.by):
+            raise ValueError("expected every column of 'by' once, got one twice")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """The one key that says what is measured."""
+        return next(kind for kind in KINDS if getattr(self, kind) is not None)
+
+    @property
+    def refers(self) -> tuple[str, ...]:
+        """Names of the metrics that this one is derived from."""
+        if self.ratio is not None:
+            return self.ratio
+        return tuple(name for name in (self.share, self.reproduction) if name is not None)
+
+
+class Observed(Part):
+    """Real figures beside a metric: a table with a column of values and the days that each covers."""
+
+    file: Name
+    column: Name
+    start: Name = "start"
+    end: Name = "end"
+    group: Name | None = None
+    source: str = ""
+
+
+def seed_list(given: Any) -> Any:
+    """Return `seeds = 4` as (0, 1, 2, 3), and a list as it is."""
+    if isinstance(given, int) and not isinstance(given, bool):
+        if not 1 <= given <= 100_000:
+            raise ValueError(f"expected 1 to 100,000 seeds, got {given}")
+        return tuple(range(given))
+    seeds = _tuple(given)
+    if isinstance(seeds, tuple) and (not seeds or len(set(seeds)) != len(seeds)):  # pyright: ignore[reportUnknownArgumentType]
+        raise ValueError("expected a number of seeds or a list of different seeds")
+    return seeds
+
+
+Seeds = Annotated[
+    tuple[Annotated[int, Field(ge=0, lt=2**31)], ...],
+    BeforeValidator(seed_list, json_schema_input_type=int | list[int]),
+]
+
+
+class Scenario(Part):
+    """A whole scenario file; `schema = 1` names this version of the format.
+
+    Attributes:
+        horizon: Steps that the dates were written for; absent = `steps`. `--steps` sets it, so that a shortened run
+            is not refused because a measure begins after its end.
+        draws: "prior", or a file of parameter draws beside the scenario; absent = fixed parameters.
+        seeds: Number of seeds (0, 1, ...), or the seeds themselves.
+    """
+
+    schema_version: Literal[1] = Field(alias="schema")
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
+    title: str = ""
+    description: str = ""
+    assumptions: Names = ()
+    calibrated: bool = False
+    step: Length = "1d"
+    start: Date | None = None
+    report_from: Moment | None = None
+    steps: Annotated[int, Field(ge=1, le=LARGEST)]
+    horizon: Count | None = None
+    seeds: Seeds = (0, 1, 2, 3)
+    draws: Name | None = None
+    backend: Literal["auto", "xla", "numba", "pallas"] = "auto"
+    population: PopulationTable
+    networks: Annotated[tuple[LayerTable, ...], BeforeValidator(_tuple)] = ()
+    kernels: Annotated[tuple[KernelTable, ...], BeforeValidator(_tuple), Field(min_length=1)]
+    series: dict[Name, Series] = Field(default_factory=dict)
+    metrics: dict[Name, Metric] = Field(default_factory=dict)
+    interventions: Interventions = ()
+    surveys: Annotated[tuple[Survey, ...], BeforeValidator(_tuple)] = ()
+    arms: Annotated[tuple[Arm, ...], BeforeValidator(_tuple), Field(min_length=1)] = (Arm(name="baseline"),)
+    data: dict[Name, Observed] = Field(default_factory=dict)
+
+    _folder: str = PrivateAttr(default="")
+    _label: str = PrivateAttr(default="scenario")
+    _elsewhere: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def folder(self) -> str:
+        """Folder that file names are relative to; nothing outside it is read."""
+        return self._folder
+
+    @property
+    def label(self) -> str:
+        """Name of the file for errors."""
+        return self._label
+
+    @property
+    def elsewhere(self) -> Mapping[str, str]:
+        """Paths of files that the user gave on the command line, by the name that the scenario calls them."""
+        return self._elsewhere
+
+    @property
+    def step_days(self) -> float:
+        """Length of a step in days."""
+        return clock.days(self.step, f"{self.label}: step")
+
+    def index(self, moment: int | dt.date, where: str) -> int:
+        """Return the step that begins at a date, negative before the start; a number is a step already.
+
+        Raises:
+            InputError: A date without a `start`, or one between two steps.
+        """
+        if isinstance(moment, int):
+            return moment
+        if self.start is None:
+            raise InputError(f"{where}: expected a step number, got the date {moment}; the scenario has no 'start'")
+        begin, then = (
+            each if isinstance(each, dt.datetime) else dt.datetime.combine(each, dt.time())
+            for each in (self.start, moment)
+        )
+        count = (then - begin) / dt.timedelta(days=1) / self.step_days
+        if abs(count - round(count)) > 1e-9:
+            raise InputError(f"{where}: {moment} lies between two steps of {self.step}")
+        return round(count)
+
+    def steps_of(self, length: str | None, where: str) -> int:
+        """Return a duration as a whole number of steps, 0 for None."""
+        return 0 if length is None else clock.steps(length, self.step_days, where)
+
+    def interventions_of(self, arm: Arm) -> tuple[tuple[Intervention, str | None], ...]:
+        """Return the interventions in force in an arm, each with its shift (None = where it stands)."""
+        return arm.in_force(self.interventions)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the scenario file."""
+    schema = Scenario.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "lpm scenario, schema 1", **schema}

@@ -1,0 +1,168 @@
+"""`--set path=value`: one value of a scenario replaced, then everything checked again."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lpm.errors import InputError, unknown
+from lpm.kernel import declarations
+from lpm.scenarios import registries
+from lpm.scenarios.loader import validate
+from lpm.scenarios.resolved import document
+from lpm.scenarios.schema import KernelTable, LayerTable, PopulationTable, Scenario
+
+KEYS = (
+    "name", "title", "description", "calibrated", "step", "start", "report_from", "steps", "seeds", "draws", "backend",
+)  # fmt: skip
+"""Keys of a scenario that hold one value."""
+
+
+def apply_set(scenario: Scenario, assignment: str) -> Scenario:
+    """Return the scenario with one value replaced.
+
+    Args:
+        scenario: As loaded.
+        assignment: "path=value"; the path is `kernel.parameter` (`seir.beta`, `seir.susceptibility.65-74`),
+            `layer.field` (`community.scale`) or a key (`steps`, `population.size`); the value is written as in TOML,
+            and anything that is not TOML is taken as text.
+
+    Raises:
+        InputError: Not an assignment, an unknown path (the nearest is suggested), or a value that does not fit.
+    """
+    path, equals, text = assignment.partition("=")
+    path = path.strip()
+    if not equals or not path or not text.strip():
+        raise InputError(f"--set: expected path=value, as in seir.beta=0.03, got '{assignment}'")
+    return replaced(scenario, path, parsed(text.strip()), f"--set {path}")
+
+
+def with_arms(scenario: Scenario, names: Sequence[str]) -> Scenario:
+    """Return the scenario with these arms only, in this order; effects are against the first.
+
+    Raises:
+        InputError: An arm that there is not, or one named twice.
+    """
+    known = {arm.name: arm for arm in scenario.arms}
+    for number, name in enumerate(names):
+        if name not in known:
+            raise unknown("--arms", "arm", name, known)
+        if name in names[:number]:
+            raise InputError(f"--arms: arm '{name}' is named twice")
+    return scenario.model_copy(update={"arms": tuple(known[name] for name in names)})
+
+
+def with_draws(scenario: Scenario, draws: str) -> Scenario:
+    """Return the scenario run with draws of its parameters.
+
+    Args:
+        scenario: As loaded.
+        draws: "prior", or the path of a CSV or parquet file, which may lie anywhere: the user names it, not the scenario.
+
+    Raises:
+        InputError: No such file, or not a table.
+    """
+    if draws == "prior":
+        return scenario.model_copy(update={"draws": draws})
+    path = Path(draws)
+    if path.suffix not in (".csv", ".parquet"):
+        raise InputError(f"--draws: expected 'prior', or a .csv or .parquet file, got '{draws}'")
+    if not path.is_file() or not os.access(path, os.R_OK):
+        raise InputError(f"--draws: '{draws}' cannot be read: no such file")
+    name = f"draws{path.suffix}"
+    copy = scenario.model_copy(update={"draws": name})
+    copy._elsewhere = {**scenario.elsewhere, name: str(path.resolve())}  # pyright: ignore[reportPrivateUsage]
+    return copy
+
+
+def parsed(text: str) -> Any:
+    """Return a value written as in TOML; what is no TOML value is text."""
+    try:
+        tables = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return tables["value"] if set(tables) == {"value"} else text
+
+
+def replaced(scenario: Scenario, path: str, value: Any, where: str) -> Scenario:
+    """Return the scenario with the value at `path` replaced, checked again.
+
+    Raises:
+        InputError: An unknown path, or a value that does not fit.
+    """
+    tables = document(scenario)
+    owner, _, rest = path.partition(".")
+    kernels = [each.name for each in scenario.kernels]
+    layers = [each.name for each in scenario.networks]
+    if owner in kernels and rest:
+        _set_parameter(scenario, tables["kernels"][kernels.index(owner)], owner, rest, value, where)
+    elif owner in layers and rest:
+        layer = scenario.networks[layers.index(owner)]
+        made = registries.builder(layer.builder, where)
+        known = [*(key for key in LayerTable.model_fields if key not in ("name", "params")), *declarations(made.Params)]
+        _put(tables["networks"][layers.index(owner)], rest, known, value, f"{where}: field of layer '{owner}'")
+    elif owner == "population" and rest:
+        known = [key for key in PopulationTable.model_fields if key not in ("columns", "params")]
+        if scenario.population.generator is not None:
+            known += declarations(registries.generator(scenario.population.generator, where).Params)
+        _put(tables["population"], rest, known, value, f"{where}: key of the population")
+    elif path in KEYS:
+        tables[path] = value
+        if path == "steps":  # a shortened run is not refused because a measure begins after its end
+            tables["horizon"] = max(scenario.horizon or 0, scenario.steps)
+    else:
+        raise unknown(where, "path", path, known_paths(scenario))
+    return validate(tables, scenario.folder, scenario.label)
+
+
+def _put(table: dict[str, Any], name: str, known: list[str], value: Any, where: str) -> None:
+    place, _, kind = where.partition(": ")
+    if name not in known:
+        raise unknown(place, kind, name, known)
+    before = table.get(name)
+    table[name] = {**before, "value": value} if isinstance(before, dict) and "value" in before else value
+
+
+def _set_parameter(scenario: Scenario, table: dict[str, Any], owner: str, rest: str, value: Any, where: str) -> None:
+    name, _, level = rest.partition(".")
+    kernel = registries.kernels_of(scenario)[owner]
+    declared = declarations(kernel.Params)
+    known = [*declared, *(key for key in KernelTable.model_fields if key in ("layers",))]
+    if not level:
+        _put(table, name, known, value, f"{where}: parameter of '{owner}'")
+        return
+    if name not in declared:
+        raise unknown(where, f"parameter of '{owner}'", name, declared)
+    if not declared[name].by:
+        raise InputError(f"{where}: parameter '{owner}.{name}' is one number, it has no level '{level}'")
+    instance = next(each for each in scenario.kernels if each.name == owner)
+    columns = registries.all_columns(scenario)
+    column = columns[instance.columns.get(declared[name].by, declared[name].by)]
+    column.code(level, where)
+    setting = instance.params.get(name)
+    before = None if setting is None else setting.value
+    if isinstance(before, tuple):
+        numbers = dict(zip(column.levels, before, strict=True))
+    elif isinstance(before, dict):
+        numbers = dict(before)
+    else:
+        numbers = {} if before is None else dict.fromkeys(column.levels, before)
+    _put(table, name, known, {**numbers, level: value}, f"{where}: parameter of '{owner}'")
+
+
+def known_paths(scenario: Scenario) -> list[str]:
+    """Return the paths that `--set` knows in this scenario."""
+    found = [*KEYS, *(f"population.{key}" for key in PopulationTable.model_fields if key not in ("columns", "params"))]
+    for place, _, declared in registries.parametrised(scenario):
+        if place.startswith("kernels"):
+            owner = scenario.kernels[int(place[8:-1])].name
+        elif place.startswith("networks"):
+            owner = scenario.networks[int(place[9:-1])].name
+            found.append(f"{owner}.scale")
+        else:
+            owner = "population"
+        found += [f"{owner}.{name}" for name in declared]
+    return found

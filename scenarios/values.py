@@ -1,0 +1,232 @@
+"""The small values that a scenario file is made of, each parsed once: durations, moments, parameter values, filters.
+
+Validation is strict: "5" is not 5, true is not 1, and NaN or an infinity is refused wherever a number is expected.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+
+from lpm import clock
+from lpm.errors import InputError
+
+
+class Part(BaseModel):
+    """Base of every table of a scenario: frozen, strict, unknown keys refused."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, validate_by_name=True, validate_by_alias=True
+    )
+
+
+def said(value: Any) -> str:
+    """Return a short description of what was given, for the end of an error's line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f"the text '{value[:60]}'" if value else "an empty text"
+    if isinstance(value, Mapping):
+        return "a table"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}"  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(value, dt.date | dt.time):
+        return f"the date {value}" if isinstance(value, dt.date) else f"the time {value}"
+    return str(value)[:60]
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is a finite number; true and false are none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < 1e308 and math.isfinite(value)
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else _tuple(value)
+
+
+def _duration(signed: bool, zero: bool) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValueError(f"expected a duration such as '1d', '12h' or '30min', got {said(value)}")
+        try:
+            length = clock.days(value, "")
+        except InputError as error:
+            raise ValueError(str(error).removeprefix(": ")) from None
+        if not signed and (length < 0 or (length == 0 and not zero)):
+            raise ValueError(f"expected a duration {'of at least' if zero else 'above'} 0, got '{value}'")
+        return value
+
+    return check
+
+
+def _moment(value: Any) -> int | dt.date:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31:
+        return value
+    if isinstance(value, dt.datetime) and value.tzinfo is not None:
+        raise ValueError(f"expected a date without a time zone, got {value}")
+    if isinstance(value, dt.date):
+        return value
+    raise ValueError(f"expected a date (2020-03-22) or a step number, got {said(value)}")
+
+
+def _date(value: Any) -> dt.date:
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise ValueError(f"expected a date such as 2020-02-01, got {said(value)}")
+    moment = _moment(value)
+    assert isinstance(moment, dt.date)
+    return moment
+
+
+def _knot(value: Any) -> tuple[int | dt.date, float]:
+    if not isinstance(value, list | tuple) or len(value) != 2:  # pyright: ignore[reportUnknownArgumentType]
+        raise ValueError(f"expected a knot [date or step, number], got {said(value)}")
+    if not is_number(value[1]):
+        raise ValueError(f"expected a number at the knot {value[0]}, got {said(value[1])}")
+    return _moment(value[0]), value[1]
+
+
+def _given(value: Any, deep: int = 2) -> Any:
+    """Return a parameter's value: a number, text, flag, list (of lists), or numbers by level."""
+    if isinstance(value, bool | str) or is_number(value):
+        return value
+    if isinstance(value, list | tuple) and deep:
+        return tuple(_given(item, deep - 1) for item in value)
+    if isinstance(value, Mapping) and deep == 2:
+        for level, number in value.items():
+            if not is_number(number):
+                raise ValueError(f"expected a number for the level '{level}', got {said(number)}")
+        return dict(value)
+    if isinstance(value, float):
+        raise ValueError(f"expected a finite number, got {value}")
+    raise ValueError(f"expected a number, text, list or numbers by level, got {said(value)}")
+
+
+def _number_or_text(value: Any) -> int | float | str | bool:
+    if isinstance(value, bool | str) or is_number(value):
+        return value
+    raise ValueError(f"expected a number or the name of a level, got {said(value)}")
+
+
+def _series_or_number(value: Any) -> float | str:
+    if isinstance(value, str) or is_number(value):
+        return value
+    raise ValueError(f"expected the name of a series or a number, got {said(value)}")
+
+
+_TEXT: dict[str, Any] = {"type": "string"}
+_NUMBER: dict[str, Any] = {"type": "number"}
+_WRITTEN: dict[str, Any] = {"type": "string", "pattern": r"^-?\d+(\.\d+)?\s*(s|min|h|d|w)$"}
+_DATE: dict[str, Any] = {"type": "string", "format": "date", "description": "a TOML date, without quotes"}
+_VALUE: dict[str, Any] = {
+    "anyOf": [_NUMBER, _TEXT, {"type": "boolean"}, {"type": "array"}, {"type": "object", "additionalProperties": _NUMBER}]
+}
+
+Length: TypeAlias = Annotated[str, PlainValidator(_duration(False, False)), WithJsonSchema(_WRITTEN)]
+"""A duration above 0, kept as written ("1d", "12h", "30min", "2w"); `clock.steps` gives its steps."""
+Wait: TypeAlias = Annotated[str, PlainValidator(_duration(False, True)), WithJsonSchema(_WRITTEN)]
+"""A duration of 0 or more."""
+Shift: TypeAlias = Annotated[str, PlainValidator(_duration(True, True)), WithJsonSchema(_WRITTEN)]
+"""A duration of either sign; "-7d" is a week earlier."""
+Moment: TypeAlias = Annotated[
+    int | dt.date, PlainValidator(_moment), WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, _DATE]})
+]
+"""A date, or the number of a step."""
+Date: TypeAlias = Annotated[dt.date, PlainValidator(_date), WithJsonSchema(_DATE)]
+Knot: TypeAlias = Annotated[
+    tuple[int | dt.date, float],
+    PlainValidator(_knot),
+    WithJsonSchema({"type": "array", "minItems": 2, "maxItems": 2}),
+]
+Given: TypeAlias = Annotated[Any, PlainValidator(_given), WithJsonSchema(_VALUE)]
+Level: TypeAlias = Annotated[
+    int | float | str | bool,
+    PlainValidator(_number_or_text),
+    WithJsonSchema({"anyOf": [_NUMBER, _TEXT, {"type": "boolean"}]}),
+]
+Reduction: TypeAlias = Annotated[
+    float | str, PlainValidator(_series_or_number), WithJsonSchema({"anyOf": [_NUMBER, _TEXT]})
+]
+Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=100)]
+Names: TypeAlias = Annotated[tuple[Name, ...], BeforeValidator(_tuple)]
+OneOrMore: TypeAlias = Annotated[
+    tuple[Name, ...],
+    BeforeValidator(_one_or_more, json_schema_input_type=str | list[str]),
+    Field(min_length=1),
+]
+Pair: TypeAlias = Annotated[tuple[float, float], BeforeValidator(_tuple)]
+Count: TypeAlias = Annotated[int, Field(ge=1, lt=2**31)]
+Prior: TypeAlias = Annotated[
+    tuple[Literal["lognormal", "normal", "uniform", "beta"], float, float], BeforeValidator(_tuple)
+]
+
+
+class Setting(Part):
+    """The value of one parameter, and where it is from.
+
+    Attributes:
+        value: A number, a text, a flag, a list, or numbers by level of a column.
+        unit: Must equal the declared unit.
+        source: Citation (author, year, DOI), or "guess".
+        prior: Family and two numbers, as `lpm.kernel.Declaration` says; () = the declared one.
+    """
+
+    value: Given
+    unit: str | None = None
+    source: str | None = None
+    prior: Prior | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, given: Any) -> Any:
+        """Read `beta = 0.03` and `beta = { "0-4" = 0.03 }` as tables with the key `value`."""
+        whole = isinstance(given, Mapping) and "value" in given
+        return dict(given) if whole else {"value": given}  # pyright: ignore[reportUnknownArgumentType]
+
+    @property
+    def plain(self) -> bool:
+        """Whether the value alone says everything."""
+        return self.unit is None and self.source is None and self.prior is None
+
+
+class Range(Part):
+    """A filter on a number: from `min` to `max`, both inclusive."""
+
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Range:
+        if self.min is None and self.max is None:
+            raise ValueError("expected min or max, got neither")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"expected min <= max, got {self.min} > {self.max}")
+        return self
+
+
+def _condition(value: Any) -> Range | tuple[int | float | str | bool, ...]:
+    if isinstance(value, Range):
+        return value
+    if isinstance(value, Mapping):
+        return Range.model_validate(dict(value))  # pyright: ignore[reportUnknownArgumentType]
+    values = tuple(value) if isinstance(value, list | tuple) else (value,)  # pyright: ignore[reportUnknownArgumentType]
+    if not values:
+        raise ValueError("expected at least one level, got an empty list")
+    return tuple(_number_or_text(item) for item in values)
+
+
+Condition: TypeAlias = Annotated[
+    Any,
+    PlainValidator(_condition),
+    WithJsonSchema({"anyOf": [_NUMBER, _TEXT, {"type": "boolean"}, {"type": "array", "minItems": 1}, {"type": "object"}]}),
+]
+"""What a column must be: one of some levels or numbers (a tuple), or a `Range`."""

@@ -1,0 +1,211 @@
+"""The population of nyc-covid beside every published marginal, and its households beside the published matrix."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lpm.allocation import plan
+from lpm.census import compare
+from lpm.contacts import SETTINGS, read_matrix, read_square, rebalance
+from lpm.marginals import AGES, BANDS, Marginals, marginals_in
+from lpm.network import Network
+from lpm.networks.households import Households
+from lpm.population import Population
+from lpm.synthesis import NewYork, synthesize
+from lpm.types import HostArray
+
+FOLDER = Path(__file__).parents[1] / "scenarios" / "nyc-covid"
+PEOPLE = {
+    "Bronx": 1_418_207,
+    "Brooklyn": 2_559_903,
+    "Manhattan": 1_628_706,
+    "Queens": 2_253_858,
+    "Staten Island": 476_143,
+}
+HOME = Households.Params(matrix=str(FOLDER / "contact_household.csv.gz"), reference=str(FOLDER / "contact_ages.csv"))
+# Quotas, so bounds and not chances: agents (and households) by which a figure may be off, rounding included.
+AGENTS = {
+    "people by borough": 1.0,
+    "people by borough and age": 2.0,
+    "people living alone by age": 6.0,  # rounded in five boroughs, where also the one-person households take the rest
+    "people in care homes by age": 4.0,
+}
+
+
+@pytest.fixture(scope="module")
+def marginals() -> Marginals:
+    return marginals_in(FOLDER)
+
+
+@pytest.fixture(scope="module")
+def city(marginals: Marginals) -> Population:
+    return synthesize(7, marginals, 40_000)
+
+
+@pytest.fixture(scope="module")
+def homes(city: Population) -> Network:
+    return Households.build(7, HOME, city, (0, city.size)).check("households")
+
+
+def starts_of(population: Population) -> HostArray:
+    """Return the first agent of every household."""
+    return np.flatnonzero(np.diff(population.columns["household"], prepend=-1))
+
+
+def off(marginals: Marginals, population: Population) -> dict[str, float]:
+    """Return the largest error of every table, in agents; for household sizes, in households of a borough."""
+    worst: dict[str, float] = {}
+    worth = float(marginals.ages.sum()) / population.size
+    for entry in compare(marginals, population):
+        unit = worth
+        if entry.table.startswith("share"):
+            b = marginals.boroughs.index(entry.level.split(",")[0])
+            unit = 1 / int(plan(marginals, population.size).counts[b, :-2].sum())
+        worst[entry.table] = max(worst.get(entry.table, 0.0), abs(entry.generated - entry.published) / unit)
+    return worst
+
+
+def test_the_files_hold_the_published_totals(marginals: Marginals) -> None:
+    assert dict(zip(marginals.boroughs, marginals.ages.sum(1).round().astype(int).tolist(), strict=True)) == PEOPLE
+    assert sum(PEOPLE.values()) == 8_336_817
+    assert np.allclose(marginals.sizes.sum(1), 1)
+    mean = marginals.sizes @ np.arange(1, marginals.sizes.shape[1] + 1)
+    assert np.allclose(mean, [2.75, 2.64, 2.00, 2.84, 2.77], atol=0.005)
+    assert marginals.ages[:, 65:].sum() == pytest.approx(188_766 + 367_884 + 276_121 + 368_333 + 79_301)
+
+
+def test_all_marginals(marginals: Marginals, city: Population) -> None:
+    worst = off(marginals, city)
+    assert worst.pop("share of households by borough and size") < 6.0
+    assert {table: error for table, error in worst.items() if error > AGENTS[table]} == {}
+
+
+@pytest.mark.parametrize("size", [1000, 1001, 1999, 3500, 12_345])
+def test_any_size_from_a_thousand(marginals: Marginals, size: int) -> None:
+    small = synthesize(1, marginals, size)
+    assert small.people == pytest.approx(8_336_817, abs=1e-3)
+    worst = off(marginals, small)
+    assert worst["people by borough"] <= 1.0 and worst["people by borough and age"] <= 2.0
+    assert np.maximum.reduceat(small.columns["years"], starts_of(small)).min() >= 18
+
+
+def test_nobody_under_16_lives_alone_and_no_child_without_an_adult(city: Population) -> None:
+    years, size = city.columns["years"], city.columns["household_size"]
+    assert years[size == 1].min() >= 16
+    assert np.maximum.reduceat(years, starts_of(city)).min() >= 18
+
+
+def test_care_homes_hold_part_of_those_over_75(marginals: Marginals, city: Population) -> None:
+    residents = city.columns["residence"] == 1
+    assert city.columns["years"][residents].min() >= 75
+    share = residents.sum() / (city.columns["years"] >= 75).sum()
+    assert share == pytest.approx(marginals.residents.sum() / marginals.ages[:, 75:].sum(), rel=0.01)
+    assert city.columns["household_size"][residents].max() <= 20
+    home = city.columns["household"]
+    assert not np.isin(home[residents], home[~residents]).any()
+
+
+def test_parents_are_a_generation_older(city: Population) -> None:
+    starts = starts_of(city)
+    ends = np.append(starts[1:], city.size)
+    years = city.columns["years"].astype(int)
+    gaps = [
+        years[a:b][years[a:b] < 18].max() - max(years[a:b])
+        for a, b in zip(starts, ends, strict=True)
+        if (years[a:b] < 18).any()
+    ]
+    assert (np.array(gaps) <= -14).mean() > 0.995
+
+
+@pytest.mark.parametrize("pieces", [3, 7])
+def test_any_split_of_the_rows_gives_the_same_city(marginals: Marginals, city: Population, pieces: int) -> None:
+    ends = [city.size * k // pieces for k in range(pieces + 1)]
+    parts = [synthesize(7, marginals, city.size, rows=rows) for rows in zip(ends, ends[1:], strict=False)]
+    for name, values in city.columns.items():
+        assert (np.concatenate([part.columns[name] for part in parts]) == values).all(), name
+
+
+def by_band(city: Population, homes: Network) -> HostArray:
+    """Return the contacts per day that the arcs of a mean person of each band carry."""
+    ends = np.concatenate([[0], np.cumsum(homes.columns["intensity"].astype(np.int64))])
+    contacts = (ends[homes.indptr[1:]] - ends[homes.indptr[:-1]]) / 64
+    age = city.columns["age"]
+    return np.bincount(age, contacts, minlength=len(BANDS)) / np.bincount(age, minlength=len(BANDS))
+
+
+def wanted(city: Population) -> HostArray:
+    """Return the row sums of the household matrix at the population's ages, by band, worked out from the files."""
+    matrix = SETTINGS["household"] * read_square(HOME.matrix, "here")
+    years = city.columns["years"]
+    moved = rebalance(matrix, read_matrix(HOME.reference, "here")[:, -1], np.bincount(years, minlength=AGES))
+    return np.bincount(city.columns["age"], moved.sum(1)[years]) / np.bincount(city.columns["age"])
+
+
+def test_household_contacts_by_age_are_those_of_the_matrix(city: Population, homes: Network) -> None:
+    ratio = by_band(city, homes) / wanted(city)
+    assert np.abs(ratio - 1).max() < 0.01, dict(zip(BANDS, ratio.round(4), strict=True))  # the issue asks for 0.05
+
+
+def mixing(city: Population, homes: Network) -> tuple[float, float]:
+    """Return the correlation with the published matrix of bands, and the share of contacts that are elsewhere."""
+    generated = np.array(homes.facts["generated contacts by level"])
+    published = np.array(homes.facts["expected contacts by level"])
+    people = np.bincount(city.columns["age"], minlength=len(BANDS))[:, None]
+    elsewhere = float((people * np.abs(generated - published)).sum() / (people * published).sum())
+    return float(np.corrcoef(generated.ravel(), published.ravel())[0, 1]), elsewhere
+
+
+def test_household_mixing_by_age_is_that_of_the_matrix(city: Population, homes: Network) -> None:
+    correlation, elsewhere = mixing(city, homes)
+    assert correlation > 0.975 and elsewhere < 0.13
+
+
+def test_the_arcs_carry_the_mixing_that_the_facts_tell(city: Population, homes: Network) -> None:
+    age = city.columns["age"].astype(np.int64)
+    pair = np.repeat(age, homes.degrees()) * len(BANDS) + age[homes.indices]
+    carried = np.bincount(pair, homes.columns["intensity"] / 64, minlength=len(BANDS) ** 2).reshape(len(BANDS), -1)
+    carried /= np.bincount(age)[:, None]
+    assert np.abs(carried - np.array(homes.facts["generated contacts by level"])).max() < 0.01
+
+
+def test_the_settings_add_up_to_the_overall_matrix() -> None:
+    if not os.environ.get("LPM_DATA"):
+        pytest.skip("LPM_DATA is not set: the overall matrix is not shipped")
+    folder = Path(os.environ["LPM_DATA"]) / "polymod_contacts"
+    overall = read_square(folder / "mistry2021_New_York_M_overall_contact_matrix_85.csv.gz", "here")
+    total = sum(rate * read_square(FOLDER / f"contact_{setting}.csv.gz", "here") for setting, rate in SETTINGS.items())
+    assert np.abs(total - overall).max() < 0.001
+
+
+def test_the_shipped_matrices_are_reciprocal_under_the_shipped_ages() -> None:
+    ages = read_matrix(FOLDER / "contact_ages.csv", "here")[:, -1]
+    for setting in SETTINGS:
+        flow = ages[:, None] * read_square(FOLDER / f"contact_{setting}.csv.gz", "here")
+        assert np.abs(flow - flow.T).max() < 1e-9 * flow.max()
+
+
+@pytest.mark.full
+def test_a_million_agents(marginals: Marginals) -> None:
+    city = synthesize(1, marginals, 1_000_000)
+    worst = off(marginals, city)
+    assert worst.pop("share of households by borough and size") < 60  # of 100,000s: shares are given to 4 places
+    assert {table: error for table, error in worst.items() if error > AGENTS[table]} == {}
+    homes = Households.build(1, HOME, city, (0, city.size)).check("households")
+    assert np.abs(by_band(city, homes) / wanted(city) - 1).max() < 0.005
+    correlation, elsewhere = mixing(city, homes)
+    assert correlation > 0.98 and elsewhere < 0.11
+
+
+def test_the_generator_tells_its_marginals_and_sources() -> None:
+    params = NewYork.Params(
+        **{name: str(FOLDER.parent / getattr(NewYork.Params(), name)) for name in NewYork.Params.__dataclass_fields__}
+    )
+    made = NewYork.generate(3, params, 2000, 8_336_817)
+    assert {row["name"] for row in made.facts["marginals"]} == {*AGENTS, "share of households by borough and size"}
+    assert any("Census" in text for text in made.facts["sources"])
+    assert made.people == pytest.approx(8_336_817, abs=1e-3)
+    assert [c.name for c in NewYork.columns()] == [n for n in made.schema if n not in ("id", "weight", "present")]
