@@ -56,8 +56,8 @@ def rebalance(matrix: HostArray, from_ages: HostArray, to_ages: HostArray) -> Ho
 
     The contact rate of a pair, G_ij = M_ij / p_j (symmetric when M is reciprocal under the ages p), is kept:
     M'_ij = M_ij p'_j / p_j with p, p' shares, so that p'_i M'_ij = p'_j M'_ji exactly. This is the "intrinsic
-    connectivity" of Arregui, Aleta, Sanz and Moreno 2018 (doi 10.1371/journal.pcbi.1006638); a small asymmetry of the input is
-    averaged away first.
+    connectivity" of Arregui, Aleta, Sanz and Moreno 2018 (doi 10.1371/journal.pcbi.1006638); a small asymmetry of the
+    input is averaged away first.
 
     Args:
         matrix: Contacts per person and day [ages, ages], measured under `from_ages`.

@@ -123,22 +123,29 @@ def _columns_of(trajectory: pl.DataFrame, metric: str) -> list[str]:
 
 
 def _summaries(frame: pl.DataFrame, column: str, wanted: list[str], dt: float) -> pl.DataFrame:
-    """Return rows (arm, seed, group, summary, x) of one metric; groups for which it is not declared are left out."""
+    """Return rows (arm, seed, group, summary, x) of one metric; groups for which it is not declared are left out.
+
+    The trajectory leaves out rows in which nothing is defined, so a step or a whole seed that is not there is null.
+    """
+    last, steps = frame["step"].max(), frame["step"].n_unique()
     value = pl.col(column)
     defined = pl.col(column).drop_nulls()
     rules = {
-        "total": pl.when(value.null_count() == 0).then(value.sum()),
+        "total": pl.when(value.count() == steps).then(value.sum()),
         "peak": defined.max(),
         # the largest value may stand for "never": a series that is always 0 has no day of peak
         "day_of_peak": pl.when(defined.min() < defined.max()).then(
             pl.col("step").filter(value == defined.max()).first() * dt
         ),
-        "final": value.last(),
+        "final": value.filter(pl.col("step") == last).first(),
     }
+    groups = frame.filter(value.is_not_null()).select(pl.col("group").unique(maintain_order=True))
+    told = frame.group_by("arm", "seed", "group").agg(rules[name].alias(name) for name in wanted)
     return (
-        frame.group_by("arm", "seed", "group", maintain_order=True)
-        .agg(value.is_not_null().any().alias("declared"), *(rules[name].alias(name) for name in wanted))
-        .filter(pl.col("declared").any().over("group"))
+        frame.select(pl.struct("arm", "seed").unique(maintain_order=True).alias("pair"))
+        .unnest("pair")
+        .join(groups, how="cross")
+        .join(told, on=["arm", "seed", "group"], how="left", maintain_order="left")
         .unpivot(wanted, index=["arm", "seed", "group"], variable_name="summary", value_name="x")
     )
 

@@ -124,10 +124,10 @@ def read_marginals(files: Mapping[str, str | Path]) -> Marginals:
     """Read a city's marginals.
 
     Args:
-        files: `ages` (columns borough, from, to, people), `sizes` (borough, size, share), `compositions` (size, name, share,
-            places: a role and the width of its window, as "parent~0.1 child~0.3"), `roles` (role, then a propensity by
-            age band), `care_homes` (borough, from, to, value: residents of a borough; rows "*": share of the residents
-            by age; row "unit": most in a unit) and `home_contacts` (relative household contacts by year of age).
+        files: `ages` (columns borough, from, to, people), `sizes` (borough, size, share), `compositions` (size, name,
+            share, places: a role and the width of its window, as "parent~0.1 child~0.3"), `roles` (role, then a
+            propensity by age band), `care_homes` (borough, from, to, value: residents of a borough; rows "*": share of
+            the residents by age; row "unit": most in a unit) and `home_contacts` (relative household contacts by year).
 
     Raises:
         InputError: A missing file, column, borough or role, or figures that are no numbers.

@@ -1,9 +1,9 @@
 """People and their households from marginals: any size, any rows, every quota met by whole numbers.
 
-`lpm.allocation` says how many households of each kind there are and which ages their places have. Here a household draws
-its position among those of its kind by a keyed permutation. Each of its places then takes the age at that position of
-the place's own list of ages in ascending order, after a shuffle within a window: a narrow window keeps partners together
-and children behind their parents by a generation, and no shuffle can change how many have each age.
+`lpm.allocation` says how many households of each kind there are and which ages their places have. Here a household
+draws its position among those of its kind by a keyed permutation. Each of its places then takes the age at that
+position of the place's own list of ages in ascending order, after a shuffle within a window: a narrow window keeps
+partners together and children behind their parents by a generation, and no shuffle can change how many have each age.
 
 A household is a pure function of (seed, plan, number), so any split of the rows gives the same people. Agents of a
 household, and of a borough, stand next to each other.
@@ -132,7 +132,7 @@ def columns_of(boroughs: tuple[str, ...]) -> tuple[Column, ...]:
     )
 
 
-def weights(people: int, size: int, rows: tuple[int, int]) -> HostArray:
+def weights(people: float, size: int, rows: tuple[int, int]) -> HostArray:
     """Return uint32 [rows], the agents' weights in 1/65536 person, whose sum over all agents is exactly `people`.
 
     w_i = floor((i + 1) W / N) - floor(i W / N) with W = 65536 people.
@@ -140,15 +140,15 @@ def weights(people: int, size: int, rows: tuple[int, int]) -> HostArray:
     Raises:
         InputError: More than 65,535 people an agent, or so many people that 63 bits do not hold W N.
     """
-    whole = people * WEIGHT_UNIT
+    whole = round(people * WEIGHT_UNIT)
     if people < 1 or people > 65_535 * size or whole * size >= 1 << 63:
-        raise InputError(f"population.people: {people} people cannot be shared by {size} agents")
+        raise InputError(f"population.people: {people:.0f} people cannot be shared by {size} agents")
     edges = np.arange(rows[0], rows[1] + 1, dtype=np.int64) * np.int64(whole) // size
     return np.diff(edges).astype(np.uint32)
 
 
 def synthesize(
-    seed: int, m: Marginals, size: int, people: int | None = None, rows: tuple[int, int] | None = None
+    seed: int, m: Marginals, size: int, people: float | None = None, rows: tuple[int, int] | None = None
 ) -> Population:
     """Return the agents `rows` of a population of `size` agents.
 
@@ -168,7 +168,7 @@ def synthesize(
     low, high = rows or (0, size)
     if size < 1 or not 0 <= low < high <= size:
         raise InputError(f"population: rows {low} to {high} of {size} agents")
-    total = int(round(float(m.ages.sum()))) if people is None else people
+    total = float(m.ages.sum().round()) if people is None else people
     made = plan(m, size)
     key = scalar_fold(STREAM_VERSION, *ROOT, seed & MASK, seed >> 32, 0)
     words = np.array(scalar_fold(*key, *name_words("households"), TAG_PURPOSE), np.int64)
@@ -249,7 +249,7 @@ class NewYork:
         return columns_of(NewYork.boroughs)
 
     @staticmethod
-    def generate(seed: int, params: Params, size: int, people: int | None = None) -> Population:
+    def generate(seed: int, params: Params, size: int, people: float | None = None) -> Population:
         """Return the whole population with its marginals among its facts.
 
         Raises:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -89,38 +98,55 @@ def _told(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def bar(quiet: bool) -> Iterator[Told]:
+def bar(quiet: bool) -> Generator[Told]:
     """Yield what a run tells its progress to: a bar with the remaining time on stderr, or nothing when quiet.
 
-    Without a terminal one line is printed per stage, so that a log stays short.
+    Without a terminal a line is printed for every tenth of the running steps, and none before: what is wrong with the
+    input shows until then, and its message stays the only line.
     """
+    screen = Console(stderr=True, highlight=False)
     if quiet:
         yield lambda stage, done, total: None
-        return
-    screen = Console(stderr=True, highlight=False)
-    if not screen.is_terminal:
-        told: set[str] = set()
+    elif not screen.is_terminal:
+        yield _log(screen)
+    else:
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
+            TextColumn("left"), TimeRemainingColumn(),
+        )  # fmt: skip
+        with Progress(*columns, console=screen, transient=True) as shown:
+            yield _moves(shown)
 
-        def line(stage: str, done: int, total: int) -> None:
-            if stage not in told:
-                told.add(stage)
-                screen.print(Text(stage), soft_wrap=True)
 
-        yield line
-        return
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
-        TextColumn("left"), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=screen, transient=True) as shown:
-        tasks: dict[str, Any] = {}
+def _log(screen: Console) -> Told:
+    began = time.monotonic()
+    tenth = -1
 
-        def move(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = shown.add_task(Text(stage).markup, total=total or None)
-            shown.update(tasks[stage], completed=done, total=total or None)
+    def line(stage: str, done: int, total: int) -> None:
+        nonlocal tenth
+        if stage.startswith("warning"):
+            screen.print(Text(stage), soft_wrap=True)
+        elif stage == "running" and total and done * 10 // total > tenth:
+            tenth = done * 10 // total
+            spent = time.monotonic() - began
+            left = f", about {spent * (total - done) / done:.0f} s left" if 0 < done < total else ""
+            screen.print(Text(f"running: {tenth * 10} % after {spent:.0f} s{left}"), soft_wrap=True)
 
-        yield move
+    return line
+
+
+def _moves(shown: Progress) -> Told:
+    tasks: dict[str, TaskID] = {}
+
+    def move(stage: str, done: int, total: int) -> None:
+        if stage.startswith("warning"):
+            shown.console.print(Text(stage))
+            return
+        if stage not in tasks:
+            tasks[stage] = shown.add_task(stage.replace("[", "\\["), total=total or None)
+        shown.update(tasks[stage], completed=done, total=total or None)
+
+    return move
 
 
 def show_summary(folder: Path) -> None:

@@ -103,7 +103,7 @@ def assemble(scenario: Scenario, devices: int, progress: Progress) -> Assembly:
     seconds: dict[str, float] = {}
     clock = time.perf_counter()
     progress("people", 0, 1)
-    population = people(scenario)
+    population = people_of(scenario)
     progress("people", 1, 1)
     seconds["people"] = time.perf_counter() - clock
 
@@ -147,7 +147,7 @@ def assemble(scenario: Scenario, devices: int, progress: Progress) -> Assembly:
     )  # fmt: skip
 
 
-def people(scenario: Scenario) -> Population:
+def people_of(scenario: Scenario) -> Population:
     """Return the population with every column that the scenario's kernels declare.
 
     Raises:
@@ -159,7 +159,8 @@ def people(scenario: Scenario) -> Population:
         generator = registries.generator(table.generator, f"{where}.generator")
         params = registries.generator_params(scenario)
         assert table.size is not None
-        made = generator.generate(table.seed, params, table.size, table.people)
+        people = None if table.people is None else round(table.people)
+        made = generator.generate(table.seed, params, table.size, people)
     elif table.file is not None:
         frame = tables.read(located(scenario, table.file, "population.file"), where, table.size)
         made = Population.from_frame(frame, [*extra, *tables.people_columns(scenario).values()], where)
@@ -208,32 +209,10 @@ def build_layer(scenario: Scenario, number: int, table: LayerTable, population: 
 
 
 def _facts(network: Network, table: LayerTable, population: Population) -> NetworkFacts:
-    made = mixing(network, population)
-    published = None if made is None else expected_mixing(network, population)
+    told = network.facts.get("mixing")
+    made = mixing(network, population) if told is None else np.asarray(told["generated"])
+    published = None if told is None else np.asarray(told["published"])
     return NetworkFacts(network.arcs, network.degrees(), dict(network.facts), table.source, made, published)
-
-
-def expected_mixing(network: Network, population: Population, by: str = "age") -> HostArray | None:
-    """Return the contacts per person and day that the builder aimed at, between levels of `by`; None where it has none.
-
-    The builder's matrix is by year of age (or by the levels themselves); persons of a level are averaged, contacts added.
-    """
-    matrix = network.facts.get("expected contacts by level")
-    if matrix is None:
-        return None
-    fine = np.asarray(matrix, np.float64)
-    levels, code = len(population.schema[by].levels), population.columns[by]
-    if len(fine) == levels:
-        return fine
-    if "years" not in population.columns:
-        return None
-    years = np.minimum(population.columns["years"].astype(np.int64), len(fine) - 1)
-    people = np.bincount(code.astype(np.int64) * len(fine) + years, minlength=levels * len(fine))
-    people = people.reshape(levels, len(fine)).astype(np.float64)
-    of = people.sum(1, keepdims=True)
-    averaged = np.divide(people, of, out=np.zeros_like(people), where=of > 0) @ fine
-    belongs = np.divide(people, people.sum(0), out=np.zeros_like(people), where=people.sum(0) > 0)
-    return averaged @ belongs.T
 
 
 def mixing(network: Network, population: Population, by: str = "age") -> HostArray | None:

@@ -62,7 +62,8 @@ def check_arms(scenario: Scenario, columns: Mapping[str, Column]) -> None:
             if shift is not None:
                 offset = scenario.steps_of(shift, f"{where}.shift")
                 begin = scenario.index(each.at, f"{where}.shift") + offset
-                if not 0 <= begin < max(scenario.horizon or 0, scenario.steps):
+                # in force throughout, its series says when: nothing begins, so nothing can begin outside
+                if each.at != 0 and not 0 <= begin < max(scenario.horizon or 0, scenario.steps):
                     raise InputError(f"{where}.shift: '{each.name}' shifted by {shift} begins outside the run")
 
 
@@ -110,16 +111,17 @@ def check_intervention(scenario: Scenario, each: Intervention, columns: Mapping[
 def _check_act(
     scenario: Scenario, each: Intervention, columns: Mapping[str, Column], layers: list[str], where: str
 ) -> None:
-    for path, factor in (each.scale or {}).items():
-        lever(scenario, path, where, factor=factor)
+    for path, by in (each.scale or {}).items():
+        for factor in _amounts(scenario, by, f"{where}.{path}"):
+            if factor < 0:
+                raise InputError(f"{where}.{path}: expected a factor of at least 0, got {factor:g}")
+            lever(scenario, path, where, factor=factor)
     for path, value in (each.set or {}).items():
         lever(scenario, path, where, value=value)
     for layer, by in (each.reduce or {}).items():
         if layer not in layers:
             raise unknown(where, "layer", layer, layers)
-        if isinstance(by, str) and by not in scenario.series:
-            raise unknown(f"{where}.{layer}", "series", by, scenario.series)
-        values = [knot[1] for knot in scenario.series[by].knots] if isinstance(by, str) else [by]
+        values = _amounts(scenario, by, f"{where}.{layer}")
         if max(values) > 1:
             raise InputError(f"{where}.{layer}: expected a reduction of at most 1, got {max(values):g}")
     for name, value in (each.set_column or {}).items():
@@ -142,6 +144,15 @@ def _check_act(
         if gift is not None:
             _changeable(gift.column, columns, f"{where}.column")
             _numbers(gift.column, columns, f"{where}.column")
+
+
+def _amounts(scenario: Scenario, by: float | str, where: str) -> list[float]:
+    """Return a number, or the numbers at the knots of the series of that name."""
+    if not isinstance(by, str):
+        return [by]
+    if by not in scenario.series:
+        raise unknown(where, "series", by, scenario.series)
+    return [knot[1] for knot in scenario.series[by].knots]
 
 
 def lever(

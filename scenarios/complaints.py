@@ -58,9 +58,19 @@ def complaint(error: ValidationError, label: str) -> InputError:
     found = error.errors(include_url=False)
     first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
     loc = tuple(part for part in first["loc"] if part != "[key]")
-    where = f"{label}: {place(loc)}" if loc else label
+    at = loc[:-1] if first["type"] in ("extra_forbidden", "missing") else loc
+    where = f"{label}: {place(_written(at))}" if at else label
     more = f" ({len(found) - 1} more)" if len(found) > 1 else ""
     return InputError(f"{where}: {_line(first, loc)}{more}".replace("\n", " "))
+
+
+def _written(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Return a location as the file says it: parameters stand beside the other keys, and may be given by value alone."""
+    if "params" not in loc:
+        return loc
+    cut = loc.index("params")
+    rest = loc[cut + 1 :]
+    return (*loc[:cut], *(rest[:-1] if rest[-1:] == ("value",) else rest))
 
 
 def _line(error: Any, loc: tuple[int | str, ...]) -> str:
@@ -88,26 +98,33 @@ def _line(error: Any, loc: tuple[int | str, ...]) -> str:
 
 def keys_at(loc: Sequence[int | str]) -> list[str]:
     """Return the keys that the table at a location can have."""
-    model: Any = Scenario
+    model: type[BaseModel] | None = Scenario
+    named = False  # the next part is a name that the user chose, not a key
     for part in loc:
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            fields = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
-            model = _model_in(fields.get(str(part)))
-        if model is None:
-            return []
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        own = [field.alias or name for name, field in model.model_fields.items()]
-        return [key for key in own if not (key == "params" and issubclass(model, Parametrised))]
-    return []
+        if isinstance(part, int) or named or model is None:
+            named = False
+            continue
+        fields = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+        annotation = fields.get(part)
+        named, model = _is_dict(annotation), _model_in(annotation)
+    if model is None or named:
+        return []
+    own = [field.alias or name for name, field in model.model_fields.items()]
+    return [key for key in own if not (key == "params" and issubclass(model, Parametrised))]
 
 
-def _model_in(annotation: Any) -> Any:
+def _is_dict(annotation: Any) -> bool:
+    return get_origin(annotation) is dict or any(_is_dict(inner) for inner in _inside(annotation))
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
     """Return the model inside an annotation such as `Annotated[tuple[Arm, ...], ...] | None`, None without one."""
-    if isinstance(annotation, type) and get_origin(annotation) is None:
-        return annotation if issubclass(annotation, BaseModel) else None
-    if get_origin(annotation) in (Union, types.UnionType, tuple, dict, Annotated):
-        for inner in get_args(annotation):
-            model = _model_in(inner)
-            if model is not None:
-                return model
-    return None
+    if isinstance(annotation, type) and get_origin(annotation) is None and issubclass(annotation, BaseModel):
+        return annotation
+    inside = get_args(annotation) if get_origin(annotation) in (tuple, dict) else _inside(annotation)
+    return next((model for model in map(_model_in, inside) if model is not None), None)
+
+
+def _inside(annotation: Any) -> tuple[Any, ...]:
+    """Return what a union or `Annotated` is made of."""
+    return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType, Annotated) else ()

@@ -17,7 +17,7 @@ from lpm.scenarios.values import Setting
 
 def generators() -> dict[str, Any]:
     """Return the population generators by name: classes with `Params` and `columns`."""
-    return importlib.import_module("lpm.generators").generators()
+    return importlib.import_module("lpm.synthesis").generators()
 
 
 def generator(name: str, where: str) -> Any:
@@ -116,7 +116,7 @@ def population_columns(scenario: Scenario) -> dict[str, Column]:
     name = scenario.population.generator
     if name is not None:
         offered = generator(name, f"{scenario.label}: population.generator")
-        schema |= {column.name: column for column in offered.columns(generator_params(scenario))}
+        schema |= {column.name: column for column in offered.columns()}
     elif scenario.population.file is not None:
         from lpm.scenarios import tables
 

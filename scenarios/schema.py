@@ -253,7 +253,7 @@ class Scenario(Part):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
     title: str = ""
     description: str = ""
-    assumptions: Names = ()
+    assumptions: Annotated[tuple[str, ...], BeforeValidator(_tuple)] = ()
     calibrated: bool = False
     step: Length = "1d"
     start: Date | None = None

@@ -60,11 +60,12 @@ def off(marginals: Marginals, population: Population) -> dict[str, float]:
     """Return the largest error of every table, in agents; for household sizes, in households of a borough."""
     worst: dict[str, float] = {}
     worth = float(marginals.ages.sum()) / population.size
+    households = plan(marginals, population.size).counts[:, :-2].sum(1)
     for entry in compare(marginals, population):
         unit = worth
         if entry.table.startswith("share"):
             b = marginals.boroughs.index(entry.level.split(",")[0])
-            unit = 1 / int(plan(marginals, population.size).counts[b, :-2].sum())
+            unit = 1 / int(households[b])
         worst[entry.table] = max(worst.get(entry.table, 0.0), abs(entry.generated - entry.published) / unit)
     return worst
 

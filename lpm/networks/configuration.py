@@ -17,8 +17,12 @@ from lpm.networks.rows import ends_of, simple, span
 from lpm.population import Population
 from lpm.types import HostArray
 
-ROUNDS = 6
-"""Rounds of the permutation (even); 4 already pass for random (Luby & Rackoff 1988, 10.1137/0217022)."""
+ROUNDS = (6, 24)
+"""Rounds (even) of the permutation of many and of few stubs: 4 pass for random when a half of a Feistel network has many
+values (Luby & Rackoff 1988, 10.1137/0217022); of 6 stubs, 6 rounds still prefer some matchings, 24 do not (test)."""
+
+MANY = 65_536
+"""Stubs above which the first number of rounds does."""
 
 
 @njit(cache=True)
@@ -31,7 +35,7 @@ def _place(keys, stub, stubs, tall, wide):  # type: ignore[no-untyped-def]
     while True:
         left = x // wide
         right = x - left * wide
-        for step in range(0, ROUNDS, 2):
+        for step in range(0, keys.shape[0], 2):
             left += below(hashed(keys[step], right), tall)
             left -= tall if left >= tall else 0
             right += below(hashed(keys[step + 1], left), wide)
@@ -48,7 +52,7 @@ def _stub(keys, place, stubs, tall, wide):  # type: ignore[no-untyped-def]
     while True:
         left = x // wide
         right = x - left * wide
-        for step in range(ROUNDS - 2, -1, -2):
+        for step in range(keys.shape[0] - 2, -1, -2):
             right -= below(hashed(keys[step + 1], left), wide)
             right += wide if right < 0 else 0
             left -= below(hashed(keys[step], right), tall)
@@ -118,11 +122,16 @@ class Configuration:
         tall = max(math.isqrt(max(stubs - 1, 0)) + 1, 1)
         wide = max(-(-stubs // tall), 1)
         found = np.empty(int(ends[high] - ends[low]), np.int32)
-        keys = np.array([stream(seed, "configuration", f"round {step}") for step in range(ROUNDS)], np.uint64)
-        _partners(keys, owners, int(ends[low]), tall, wide, found)
+        _partners(_keys(seed, stubs), owners, int(ends[low]), tall, wide, found)
         indptr, indices = simple(low, ends[low : high + 1] - ends[low], found)
         facts = {"ties wanted": stubs // 2, "mean degree wanted": stubs / size}
         return Network(size, indptr, indices, low, facts=facts)
+
+
+def _keys(seed: int, stubs: int) -> HostArray:
+    """Return uint64 [rounds], the keys of the permutation's rounds."""
+    rounds = ROUNDS[0] if stubs > MANY else ROUNDS[1]
+    return np.array([stream(seed, "configuration", f"round {step}") for step in range(rounds)], np.uint64)
 
 
 def _degrees(seed: int, params: Configuration.Params, population: Population) -> HostArray:

@@ -47,7 +47,7 @@ class ContactMatrix:
         )
         groups: str = parameter("", unit="column", meaning="categorical column of `mixing`; '' = none")
         mixing: Any = parameter(
-            "", unit="1", meaning="square table of relative contact rates of groups, or a file of it; '' = all alike"
+            (), unit="1", bounds=(0, 1e9), meaning="square table of relative contact rates of groups; () = all alike"
         )
         commuting: str = parameter(
             "", unit="file", meaning="people by home and place of work (labelled): they meet at places; '' = none"
@@ -134,19 +134,14 @@ def _mixing(
 def _affinity(params: ContactMatrix.Params, names: Sequence[str], where: str) -> HostArray:
     """Return float64 [groups, groups], how much more often than at random persons of two groups meet."""
     count = len(names)
-    given = isinstance(params.mixing, str) and not params.mixing
-    if not params.groups and (not given or params.commuting):
+    given = len(params.mixing) > 0
+    if not params.groups and (given or params.commuting):
         raise InputError(f"{where}.groups: expected the column that mixing or commuting is over, got none")
-    if not given and params.commuting:
+    if given and params.commuting:
         raise InputError(f"{where}: expected mixing or commuting, got both")
     if params.commuting:
         return meeting(read_flows(params.commuting, names, f"{where}.commuting"))
-    if given:
-        return np.ones((count, count))
-    table = params.mixing
-    if isinstance(table, str):
-        table = contacts.read_square(table, f"{where}.mixing")
-    return square(table, count, f"{where}.mixing")
+    return square(params.mixing, count, f"{where}.mixing") if given else np.ones((count, count))
 
 
 def _placed(arcs: HostArray, pairs: HostArray, levels: int, groups: int) -> HostArray:

@@ -12,7 +12,7 @@ from lpm.errors import InputError, unknown
 from lpm.kernel import parameter
 from lpm.network import Network
 from lpm.networks import builder
-from lpm.networks.rows import ends_of, sort_rows, span, undirected
+from lpm.networks.rows import ends_of, insert_row, sort_rows, span, undirected
 from lpm.population import Population
 from lpm.types import HostArray
 
@@ -66,7 +66,9 @@ def _nearest(x, y, low, side, across, up, starts, members, k, out):  # type: ign
             if border == np.inf or (count >= k and border > 0 and squares[k - 1] < border * border):
                 break
             ring += 1
-        out[r] = np.sort(found)
+        insert_row(found)
+        for place in range(k):
+            out[r, place] = found[place]
 
 
 @njit(parallel=True, cache=True)

@@ -34,12 +34,18 @@ def ends_of(counts: HostArray) -> HostArray:
 @njit(cache=True)
 def sort_row(row):  # type: ignore[no-untyped-def]
     """Sort one row in place: by insertion when short or already in order, else by numba's quicksort."""
-    if row.shape[0] > 48:
-        for k in range(1, row.shape[0]):
-            if row[k] < row[k - 1]:
-                row.sort()
-                break
+    if row.shape[0] <= 48:
+        insert_row(row)
         return
+    for k in range(1, row.shape[0]):
+        if row[k] < row[k - 1]:
+            row.sort()
+            break
+
+
+@njit(cache=True)
+def insert_row(row):  # type: ignore[no-untyped-def]
+    """Sort one short row in place by insertion."""
     for k in range(1, row.shape[0]):
         value = row[k]
         slot = k

@@ -40,8 +40,8 @@ def band_rule(seeds: int) -> str:
 
 
 def _spread(column: str, seeds: int) -> list[pl.Expr]:
-    """Return low, middle and high of a column over seeds; null where it is not defined in every seed."""
-    value, whole = pl.col(column), pl.col(column).null_count() == 0
+    """Return low, middle and high of a column over seeds; null where it is not defined in every one of the `runs`."""
+    value, whole = pl.col(column), pl.col(column).count() == pl.col("runs").first()
     low, high = (
         (value.quantile(0.05, "linear"), value.quantile(0.95, "linear"))
         if seeds >= MANY
@@ -52,6 +52,11 @@ def _spread(column: str, seeds: int) -> list[pl.Expr]:
     )
     rules = (("low", low), ("mid", value.mean()), ("high", high))
     return [pl.when(whole).then(rule).alias(f"{column}|{name}") for name, rule in rules]
+
+
+def _runs() -> pl.Expr:
+    """Return the number of seeds that an arm has (rows in which nothing is defined are not in the files)."""
+    return pl.col("seed").n_unique().over("arm").alias("runs")
 
 
 def listed_groups(folder: Folder) -> list[str]:
@@ -78,7 +83,8 @@ def curves(folder: Folder) -> dict[str, Any]:
         )
     axis = frame.group_by("piece").agg(pl.col("step", "time").first()).sort("piece")
     table = (
-        frame.group_by("arm", "group", "piece")
+        frame.with_columns(_runs())
+        .group_by("arm", "group", "piece")
         .agg(*(rule for name in names for rule in _spread(name, folder.seeds)))
         .sort("piece")
     )
@@ -111,7 +117,8 @@ def weekly(folder: Folder) -> list[dict[str, Any]]:
         return []
     table = intervals(folder.whole, folder.observed, folder.kinds)
     bands = (
-        table.group_by("metric", "group", "arm", "start", "end", "observed")
+        table.with_columns(_runs())
+        .group_by("metric", "group", "arm", "start", "end", "observed")
         .agg(*_spread("simulated", folder.seeds))
         .sort("start")
     )
@@ -198,7 +205,7 @@ def vectors(folder: Folder) -> list[dict[str, Any]]:
     """Return the last step of each vector metric (quantiles, bins) over all agents, low, mid and high by arm."""
     if "all" not in folder.groups:
         return []
-    last = folder.trajectory.filter(
+    last = folder.trajectory.with_columns(_runs()).filter(
         pl.col("group") == "all", pl.col("step") == pl.col("step").max().over("arm", "seed")
     )
     told = folder.run.get("metrics") or {}

@@ -134,7 +134,7 @@ def score_table(folder: Folder) -> str:
 def arms_table(folder: Folder) -> str:
     """Return the arms, each with its interventions."""
     costs = folder.run.get("costs") or {}
-    told = folder.run.get("arms") or [{"name": arm} for arm in folder.arms]
+    told: list[dict[str, Any]] = folder.run.get("arms") or [{"name": arm} for arm in folder.arms]
     parts: list[str] = []
     for arm in told:
         name = str(arm.get("name"))

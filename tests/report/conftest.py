@@ -1,9 +1,9 @@
-"""The report: one page, everything in it, nothing loaded, whatever is missing."""
+"""A run's folder as a run writes it, from invented waves: five arms, four seeds, 60 groups."""
 
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,6 @@ import pytest
 
 from lpm.derived import ratio, reproduction, share
 from lpm.effects import effects
-from lpm.errors import InputError
-from lpm.report import write_report
 from lpm.results import Trajectory, join, write_bytes, write_frame
 from lpm.score import score
 
@@ -260,3 +258,15 @@ def write_run(
         run["score"] = [row for row in score(frame, table, KINDS) if row["arm"] == arms[0]]
     write_bytes(folder / "run.json", json.dumps(run).encode())
     return folder
+
+
+@pytest.fixture(scope="session")
+def run_folder() -> Callable[..., Path]:
+    """Return the function that writes a run's folder."""
+    return write_run
+
+
+@pytest.fixture(scope="session")
+def run_facts() -> Callable[..., dict[str, Any]]:
+    """Return the function that gives a run.json."""
+    return about_run
