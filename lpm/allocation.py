@@ -50,15 +50,15 @@ def _households(m: Marginals, borough: int, agents: int, minors: int) -> HostArr
     size = np.array([len(c.roles) for c in m.compositions])
     children = np.array([c.children for c in m.compositions])
     share = np.array([c.share for c in m.compositions])
-    of_size = np.array([share[size == s].sum() for s in size])
+    alike = (size[:, None] == size[None, :]).astype(np.float64)
+    of_size = alike @ share
     base = share / of_size * m.sizes[borough][size - 1]
     total = agents / float((base * size).sum())
-    low, high = -20.0, 20.0
+    low, high, exact = -20.0, 20.0, base * total
     for _ in range(60):  # bisection on the tilt exp(tilt * children), which keeps the shares of the sizes
         tilt = (low + high) / 2
         odds = share * np.exp(np.clip(tilt * children, -200, 200))
-        within = np.array([odds[size == s].sum() for s in size])
-        exact = odds / within * m.sizes[borough][size - 1] * total
+        exact = odds / (alike @ odds) * m.sizes[borough][size - 1] * total
         low, high = (tilt, high) if float((exact * children).sum()) < minors else (low, tilt)
     order = sorted(range(len(size)), key=lambda t: (-size[t], t))
     counts, due, given = np.zeros(len(size), np.int64), 0.0, 0
@@ -164,7 +164,7 @@ def _filled(odds: HostArray, people: HostArray, total: float, where: str) -> Hos
         return np.zeros_like(people)
     if float(people[odds > 0].sum()) < total:
         raise InputError(f"{where}: {total:g} places for {float(people.sum()):g} people")
-    low, high = -60.0, 60.0
+    low, high, taken = -60.0, 60.0, people
     for _ in range(100):
         level = np.exp((low + high) / 2) * odds
         taken = people * level / (1 + level)

@@ -91,6 +91,7 @@ def proportional_fit(prior: HostArray, rows: HostArray, columns: HostArray, wher
     table = np.array(prior, np.float64)
     if total == 0:
         return np.zeros_like(table)
+    worst = total
     for _ in range(PASSES):
         have = table.sum(1)
         table *= np.divide(row, have, out=np.zeros_like(row), where=have > 0)[:, None]
@@ -123,7 +124,7 @@ def controlled_rounding(table: HostArray, rows: HostArray, columns: HostArray) -
     count = exact.shape[1]
     possible = exact > 0
     last = count - 1 - np.argmax(possible[:, ::-1], axis=1)
-    ends = np.cumsum(exact, axis=1)
+    ends: HostArray = np.cumsum(exact, axis=1)
     ends[np.arange(count)[None, :] >= last[:, None]] = 0.0
     ends += (np.arange(count)[None, :] >= last[:, None]) * row[:, None]
     given = np.zeros(exact.shape[0], np.int64)
@@ -191,7 +192,8 @@ def _path(out: HostArray, possible: HostArray, free: HostArray, start: int) -> l
                 continue
             came[int(c)] = (r, back)
             if free[c] > 0:
-                cells, here = [], int(c)
+                here = int(c)
+                cells: list[tuple[int, int]] = []
                 while here >= 0:
                     owner, before = came[here]
                     cells.append((owner, here))

@@ -1,4 +1,4 @@
-"""What there is: scenarios, kernels, network builders, generators and ready-made interventions, and their parameters."""
+"""What there is: scenarios, kernels, network builders, generators, ready-made interventions, and their parameters."""
 
 from __future__ import annotations
 
@@ -87,7 +87,8 @@ def sheet(name: str) -> Sheet:
     ):
         if name in known:
             return _of_class(kind, name, known[name])
-    raise unknown("show", "scenario or kernel", name, [*loader.names(), *kernels(), *_builders(), *registries.generators()])
+    known = [*loader.names(), *kernels(), *_builders(), *registries.generators()]
+    raise unknown("show", "scenario or kernel", name, known)
 
 
 def _of_class(kind: str, name: str, described: Any) -> Sheet:
@@ -145,15 +146,20 @@ def _row(path: str, setting: Any, default: Any, declared: Any) -> Row:
     bounds = ", ".join(declared.choices)
     if not declared.choices and (low, high) != (float("-inf"), float("inf")):
         bounds = f"{low:g} to {high:g}"
-    value = default if setting is None else setting.value
-    source = declared.source if setting is None or (setting.source is None and value == default) else setting.source or ""
+    value, source = default, declared.source
+    if setting is not None:
+        value = setting.value
+        source = setting.source or (declared.source if value == default else "")
     return Row(path, shown(value), declared.unit, bounds, declared.meaning, source)
 
 
 def shown(value: Any) -> str:
     """Return a parameter's value for a table."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{level}: {shown(each)}" for level, each in value.items())
-    if isinstance(value, tuple | list):
-        return ", ".join(shown(each) for each in value)  # pyright: ignore[reportUnknownArgumentType]
+    from lpm.scenarios.values import list_of, table_of
+
+    levels, items = table_of(value), list_of(value)
+    if levels is not None:
+        return ", ".join(f"{level}: {shown(each)}" for level, each in levels.items())
+    if items is not None:
+        return ", ".join(shown(each) for each in items)
     return f"{value:g}" if isinstance(value, float) else str(value)

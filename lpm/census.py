@@ -50,7 +50,7 @@ def compare(m: Marginals, population: Population) -> list[Entry]:
     largest = m.sizes.shape[1]
     cell = column["borough"] * np.uint16(largest + 1) + np.minimum(column["household_size"], np.uint16(largest))
     sizes = np.bincount(cell[home], minlength=count * (largest + 1)).reshape(count, largest + 1)[:, 1:]
-    households = sizes / np.arange(1, largest + 1)
+    households: HostArray = sizes / np.arange(1, largest + 1)
     add(
         "share of households by borough and size",
         [f"{b}, {s}" for b in boroughs for s in range(1, largest + 1)],

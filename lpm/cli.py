@@ -1,7 +1,7 @@
 """The command line: `lpm run nyc-covid`.
 
-Everything heavy is imported inside the commands, so that `lpm --help` is quick. Exit status: 0 done, 1 something failed,
-2 bad input (one line on stderr), 130 stopped by Ctrl-C (finished pairs of arm and seed are kept).
+Everything heavy is imported inside the commands, so that `lpm --help` is quick. Exit status: 0 done, 1 something
+failed, 2 bad input (one line on stderr), 130 stopped by Ctrl-C (finished pairs of arm and seed are kept).
 """
 
 from __future__ import annotations
@@ -10,14 +10,11 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from lpm.errors import InputError
-
-if TYPE_CHECKING:
-    from lpm.scenarios.schema import Scenario
 
 Backend = Literal["auto", "xla", "numba", "pallas"]
 
@@ -48,7 +45,7 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and stop.", callback=_version, is_eager=True)
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure (or set LPM_DEBUG=1).")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a failure's traceback, as LPM_DEBUG=1 does.")] = False,
 ) -> None:
     """Take the options that stand before a command."""
     if debug:
@@ -107,7 +104,7 @@ def run(
 ) -> None:
     """Run a scenario: all its arms, all seeds, and write report.html.
 
-    Examples:
+    For example
 
     lpm run nyc-covid
 
@@ -122,9 +119,11 @@ def run(
             raise InputError(f"{name}: expected at least 1, got {value}")
     if resume and out is None:
         raise InputError("--resume: expected --out with the folder of the run to go on with")
+    from lpm import asking
+
     if devices is not None:
-        force_devices(devices)
-    asked = chosen(scenario, agents, steps, seeds, draws, arms, set_ or [], backend)
+        asking.force_devices(devices)
+    asked = asking.chosen(scenario, agents, steps, seeds, draws, arms, set_ or [], backend)
 
     from lpm.scenarios import outputs
     from lpm.scenarios.options import RunOptions
@@ -140,67 +139,6 @@ def run(
         done = execution.run(asked, options, progress)
     if not quiet:
         terminal.show_summary(done)
-
-
-def chosen(
-    name: str,
-    agents: int | None,
-    steps: int | None,
-    seeds: str | None,
-    draws: str | None,
-    arms: str | None,
-    sets: Sequence[str],
-    backend: str | None,
-) -> Scenario:
-    """Return the scenario with everything that the options change.
-
-    Raises:
-        InputError: An option that does not fit the scenario.
-    """
-    from lpm.scenarios import loader, settings
-
-    scenario = loader.load(name)
-    for assignment in sets:
-        scenario = settings.apply_set(scenario, assignment)
-    for option, path, value in (("--agents", "population.size", agents), ("--steps", "steps", steps)):
-        if value is not None:
-            if not 1 <= value < 2**31:
-                raise InputError(f"{option}: expected 1 to {2**31 - 1}, got {value}")
-            scenario = settings.replaced(scenario, path, value, option)
-    if backend is not None:
-        scenario = settings.replaced(scenario, "backend", backend, "--backend")
-    if seeds is not None:
-        scenario = settings.replaced(scenario, "seeds", seeds_of(seeds), "--seeds")
-    if arms is not None:
-        scenario = settings.with_arms(scenario, [each.strip() for each in arms.split(",")])
-    if draws is not None:
-        scenario = settings.with_draws(scenario, draws)
-    return scenario
-
-
-def seeds_of(text: str) -> int | list[int]:
-    """Return `--seeds`: a count, or a list of seeds.
-
-    Raises:
-        InputError: Neither.
-    """
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() and len(part) < 11 for part in parts):
-        raise InputError(f"--seeds: expected a number (4) or seeds by commas (3,5,8), got '{text}'")
-    numbers = [int(part) for part in parts]
-    if len(numbers) == 1 and not 1 <= numbers[0] <= 100_000:
-        raise InputError(f"--seeds: expected 1 to 100,000 seeds, got {numbers[0]}")
-    if len(set(numbers)) != len(numbers) or max(numbers) >= 2**31:
-        raise InputError(f"--seeds: expected different seeds below 2147483648, got '{text}'")
-    return numbers[0] if len(numbers) == 1 else numbers
-
-
-def force_devices(count: int) -> None:
-    """Ask XLA for so many devices of the CPU; has to be done before jax is imported, and leaves GPUs alone."""
-    flag = "--xla_force_host_platform_device_count"
-    flags = os.environ.get("XLA_FLAGS", "")
-    if flag not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {flag}={count}".strip()
 
 
 @app.command()
@@ -329,6 +267,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = command.main(args=given, prog_name="lpm", standalone_mode=False)
         sys.stdout.flush()
+        if status == 130:  # typer's way of telling a KeyboardInterrupt
+            raise KeyboardInterrupt
         return status if isinstance(status, int) else 0
     except InputError as error:
         _line(str(error))

@@ -1,7 +1,7 @@
 """The door to real data: a table of files with their upstream repository, commit, path, sum and licence.
 
-A data set is a local copy below the folder that `LPM_DATA` names (checked against its sha256, plain or gzipped), or else
-it is fetched once from its pinned commit into the user's cache.
+A data set is a local copy below the folder that `LPM_DATA` names (checked against its sha256, plain or gzipped), or
+else it is fetched once from its pinned commit into the user's cache.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from lpm.errors import InputError, unknown
 
@@ -117,16 +118,17 @@ def fetched(wanted: Dataset) -> Path:
 
     pooch.get_logger().setLevel("WARNING")
     target = cache() / wanted.name
+    downloader: Any = pooch.HTTPDownloader(timeout=SECONDS, progressbar=False)
     try:
         got = pooch.retrieve(
             wanted.url,
             known_hash=f"sha256:{wanted.sha256}",
             fname=target.name,
             path=target.parent,
-            downloader=pooch.HTTPDownloader(timeout=SECONDS, progressbar=False),
+            downloader=downloader,
         )
     except ValueError:
-        raise DataError(f"data set '{wanted.name}': the sha256 of what {wanted.url} sent differs from the pinned one") from None
+        raise DataError(f"data set '{wanted.name}': the sha256 of {wanted.url} differs from the pinned one") from None
     except OSError as error:  # requests' errors are OSErrors
         why = type(error).__name__ if error.strerror is None else error.strerror
         raise DataError(
@@ -161,6 +163,7 @@ def _copy(wanted: Dataset, where: str) -> Path | None:
         except (OSError, EOFError) as error:
             raise InputError(f"{where}: {file} cannot be read: {error}") from None
         if found != wanted.sha256:
-            raise InputError(f"{where}: {file} has another sha256 ({found[:12]}...) than pinned ({wanted.sha256[:12]}...)")
+            pinned = wanted.sha256[:12]
+            raise InputError(f"{where}: {file} has another sha256 ({found[:12]}...) than the pinned one ({pinned}...)")
         return file
     return None

@@ -30,7 +30,7 @@ def examine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "versions": {name: version(name) for name in PACKAGES},
         "platform": platform_name,
-        "devices": [f"{device.id}: {device.device_kind}" for device in jax.devices()],
+        "devices": [f"{device.id}: {device.device_kind}" for device in _devices()],
         "backends": backends(platform_name),
         "auto": choices(platform_name),
         "memory": memory(),
@@ -38,6 +38,12 @@ def examine() -> dict[str, Any]:
         "data": data(),
         "package": links(),
     }
+
+
+def _devices() -> list[Any]:
+    import jax
+
+    return list(jax.devices())
 
 
 def version(package: str) -> str:
@@ -79,7 +85,6 @@ def choices(platform_name: str) -> dict[str, str]:
 
 def memory() -> dict[str, str]:
     """Return the memory of the machine and of its devices."""
-    import jax
     import psutil
 
     own = psutil.virtual_memory()
@@ -87,7 +92,7 @@ def memory() -> dict[str, str]:
     limit = _group_limit()
     if limit is not None and limit < own.total:
         found["limit of this control group"] = _gigabytes(limit)
-    for device in jax.devices():
+    for device in _devices():
         stats: Mapping[str, int] | None = device.memory_stats() if device.platform != "cpu" else None
         if stats and "bytes_limit" in stats:
             found[f"device {device.id}"] = _gigabytes(stats["bytes_limit"])

@@ -136,17 +136,17 @@ def read_marginals(files: Mapping[str, str | Path]) -> Marginals:
     ages = _ages(path["ages"])
     names = tuple(ages)
     compositions = _compositions(path["compositions"])
+    roles = {"alone": np.ones(AGES), **_roles(path["roles"])}  # who lives alone comes from its own profile, below
+    for composition in compositions:
+        for role in composition.roles:
+            if role not in roles:
+                raise unknown(str(path["compositions"]), "role", role, roles)
     sizes = np.zeros((len(names), max(len(c.roles) for c in compositions)))
     for row in _table(path["sizes"]):
         size = int(_number(row, "size", path["sizes"]))
         if not 1 <= size <= sizes.shape[1]:
             raise InputError(f"{path['sizes']}: no household of size {size} has a composition")
         sizes[_borough(row, names, path["sizes"]), size - 1] = _number(row, "share", path["sizes"])
-    roles = _roles(path["roles"])
-    for composition in compositions:
-        for role in composition.roles:
-            if role not in roles:
-                raise unknown(str(path["compositions"]), "role", role, roles)
     home = read_square(path["home_contacts"], "population.home_contacts")
     if len(home) != AGES:
         raise InputError(f"population.home_contacts: expected {AGES} ages, got {len(home)}")

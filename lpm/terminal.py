@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rich.console import Console
 from rich.progress import (
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 PLAIN_WIDTH = 160
 """Columns of output that goes into a pipe or file."""
+
+SHORT_SOURCE = 40
+"""Characters; a longer source becomes a note below the table."""
 
 
 def console() -> Console:
@@ -55,16 +58,22 @@ def show_catalogue(entries: Sequence[Entry]) -> None:
 
 
 def show_sheet(sheet: Sheet) -> None:
-    """Print the parameters of a scenario or kernel."""
+    """Print the parameters of a scenario or kernel; long sources stand once below the table, by number."""
     screen = console()
     screen.print(Text(sheet.title, style="bold"))
     for sentence in sheet.sentences:
         screen.print(Text(sentence))
     screen.print()
     table = _table("parameter", "value", "unit", "bounds", "meaning", "source")
+    notes: dict[str, int] = {}
     for row in sheet.rows:
-        table.add_row(*(Text(text) for text in (row.path, row.value, row.unit, row.bounds, row.meaning, row.source)))
+        source = row.source
+        if len(source) > SHORT_SOURCE:
+            source = f"[{notes.setdefault(source, len(notes) + 1)}]"
+        table.add_row(*(Text(text) for text in (row.path, row.value, row.unit, row.bounds, row.meaning, source)))
     screen.print(table)
+    for source, number in notes.items():
+        screen.print(Text(f"[{number}] {source}", style="dim"))
 
 
 def show_data(datasets: Mapping[str, Dataset]) -> None:
@@ -80,7 +89,7 @@ def show_health(found: Mapping[str, Any]) -> None:
     table = _table("what", "found")
     for name, value in found.items():
         if isinstance(value, Mapping):
-            for key, each in value.items():
+            for key, each in cast("Mapping[str, Any]", value).items():
                 table.add_row(Text(f"{name}: {key}"), Text(_told(each)))
         else:
             table.add_row(Text(name.replace("_", " ")), Text(_told(value)))
@@ -93,7 +102,7 @@ def _told(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        return ", ".join(str(each) for each in value) or "none"  # pyright: ignore[reportUnknownArgumentType]
+        return ", ".join(str(each) for each in cast("list[Any]", value)) or "none"
     return str(value)
 
 
@@ -150,7 +159,7 @@ def _moves(shown: Progress) -> Told:
 
 
 def show_summary(folder: Path) -> None:
-    """Print the summary of a finished run: arms by totals and peaks, effects with their intervals, and where it lies."""
+    """Print the summary of a finished run: arms by totals and peaks, effects with intervals, and where it lies."""
     from lpm.summary import summary_table
 
     facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import jax
-    import numpy as np
     import numpy.typing as npt
 
     Array: TypeAlias = jax.Array
-    HostArray: TypeAlias = npt.NDArray[np.generic]
+    HostArray: TypeAlias = npt.NDArray[Any]
 else:
     Array = HostArray = Any
 

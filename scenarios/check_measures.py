@@ -1,4 +1,4 @@
-"""Interventions, surveys and arms against what is there: columns, levels, layers, parameters, metrics, the run's time."""
+"""Interventions, surveys and arms against what is there: columns, levels, layers, parameters, metrics, time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lpm.scenarios import registries
 from lpm.scenarios.measures import Intervention
 from lpm.scenarios.parameters import in_bounds
 from lpm.scenarios.schema import Scenario
-from lpm.scenarios.values import Range, is_number, said
+from lpm.scenarios.values import Range, is_number, list_of, said
 
 FIXED = ("id", "weight")
 """Columns that nothing may change."""
@@ -129,7 +129,8 @@ def _check_act(
         if column.levels and isinstance(value, str):
             column.code(value, f"{where}.{name}")
         elif column.levels or not (is_number(value) or isinstance(value, bool)):
-            raise InputError(f"{where}.{name}: expected {'a level' if column.levels else 'a number'}, got {said(value)}")
+            wanted = "a level" if column.levels else "a number"
+            raise InputError(f"{where}.{name}: expected {wanted}, got {said(value)}")
         else:
             low, high = column.limits()
             if not low <= float(value) <= high:
@@ -224,12 +225,11 @@ def _check_filter(chosen: Mapping[str, object] | None, columns: Mapping[str, Col
             if column.levels:
                 raise InputError(f"{where}.{name}: expected levels of '{name}', got a range")
             continue
-        assert isinstance(condition, tuple)
-        for item in condition:
+        for item in list_of(condition) or []:
             if column.levels and not isinstance(item, str):
                 raise InputError(f"{where}.{name}: expected the name of a level, got {said(item)}")
             if column.levels:
-                column.code(str(item), f"{where}.{name}")
+                column.code(item, f"{where}.{name}")
             elif isinstance(item, str):
                 raise InputError(f"{where}.{name}: expected a number, got {said(item)}")
 

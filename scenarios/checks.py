@@ -1,4 +1,4 @@
-"""What a well-formed scenario can still get wrong: names that nothing answers to, bounds, times, references in a ring."""
+"""What a well-formed scenario can still get wrong: names that nothing answers to, bounds, times, cyclic references."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def _check_metric(scenario: Scenario, name: str, metric: Metric, columns: Mappin
         if column is not None and columns[column].levels:
             raise InputError(f"{where}.{metric.kind}: expected a column of numbers, got '{column}', which has levels")
         if column is not None and not all(abs(limit) < float("inf") for limit in columns[column].limits()):
-            raise InputError(f"{where}.{metric.kind}: column '{column}' needs bounds to be summed exactly; declare them")
+            raise InputError(f"{where}.{metric.kind}: declare bounds of column '{column}', to sum it exactly")
     _check_ring(scenario, name, (name,))
     for other in metric.refers:
         if other not in metrics:

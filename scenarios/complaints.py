@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from lpm.errors import InputError, nearest
 from lpm.scenarios.schema import Parametrised, Scenario
-from lpm.scenarios.values import said
+from lpm.scenarios.values import said, table_of
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -65,7 +65,7 @@ def complaint(error: ValidationError, label: str) -> InputError:
 
 
 def _written(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Return a location as the file says it: parameters stand beside the other keys, and may be given by value alone."""
+    """Return a location as the file says it: parameters stand beside the other keys, perhaps by value alone."""
     if "params" not in loc:
         return loc
     cut = loc.index("params")
@@ -78,9 +78,9 @@ def _line(error: Any, loc: tuple[int | str, ...]) -> str:
     if kind == "extra_forbidden":
         return f"unknown key '{loc[-1]}'{nearest(str(loc[-1]), keys_at(loc[:-1]))}"
     if kind == "missing":
-        hint = ""
-        if isinstance(given, Mapping):
-            near = nearest(str(loc[-1]), [str(key) for key in given])
+        hint, table = "", table_of(given)
+        if table is not None:
+            near = nearest(str(loc[-1]), table)
             hint = near if near.startswith("; did") else ""
         return f"expected a key '{loc[-1]}', it is missing{hint.replace('did you mean', 'is it')}"
     if kind == "value_error":

@@ -14,6 +14,7 @@ from lpm.errors import InputError, nearest, unknown
 from lpm.scenarios.complaints import complaint
 from lpm.scenarios.paths import reason
 from lpm.scenarios.schema import Scenario
+from lpm.scenarios.values import list_of, table_of
 
 LARGEST_FILE = 10_000_000
 """Bytes; a scenario is written by people, and a larger file is a mistake."""
@@ -126,30 +127,33 @@ def completed(tables: Mapping[str, Any], label: str) -> dict[str, Any]:
     """Return the tables with every `use = "..."` replaced by the library's intervention and the overrides."""
     whole = dict(tables)
     whole["interventions"] = _completed(tables.get("interventions", []), f"{label}: interventions")
-    arms = tables.get("arms")
-    if isinstance(arms, list):
-        whole["arms"] = [
-            {**arm, "interventions": _completed(arm["interventions"], f"{label}: arms[{number}].interventions")}
-            if isinstance(arm, Mapping) and "interventions" in arm
-            else arm
-            for number, arm in enumerate(arms)  # pyright: ignore[reportUnknownArgumentType]
-        ]
+    arms = list_of(tables.get("arms"))
+    if arms is not None:
+        whole["arms"] = [_own(arm, f"{label}: arms[{number}].interventions") for number, arm in enumerate(arms)]
     return whole
 
 
-def _completed(items: Any, where: str) -> Any:
-    if not isinstance(items, list):
-        return items
+def _own(arm: Any, where: str) -> Any:
+    table = table_of(arm)
+    if table is None or "interventions" not in table:
+        return arm
+    return {**table, "interventions": _completed(table["interventions"], where)}
+
+
+def _completed(given: Any, where: str) -> Any:
+    items = list_of(given)
+    if items is None:
+        return given
     done: list[Any] = []
-    for number, item in enumerate(items):  # pyright: ignore[reportUnknownArgumentType]
-        if not isinstance(item, Mapping) or "use" not in item:
+    for number, item in enumerate(items):
+        table = table_of(item)
+        if table is None or "use" not in table:
             done.append(item)
             continue
-        name = item["use"]
+        name = table.pop("use")
         if not isinstance(name, str) or name not in library():
             raise unknown(f"{where}[{number}].use", "ready-made intervention", str(name), library())
-        ready = read(library_file(name), f"intervention '{name}'")
-        done.append(_merged(ready, {key: value for key, value in item.items() if key != "use"}))
+        done.append(_merged(read(library_file(name), f"intervention '{name}'"), table))
     return done
 
 
@@ -157,6 +161,7 @@ def _merged(ready: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str,
     """Return the ready-made tables with overrides; `where` and `cost` are merged key by key, others replaced."""
     merged = {**ready, **overrides}
     for key in ("where", "cost"):
-        if isinstance(ready.get(key), Mapping) and isinstance(overrides.get(key), Mapping):
-            merged[key] = {**ready[key], **overrides[key]}
+        before, after = table_of(ready.get(key)), table_of(overrides.get(key))
+        if before is not None and after is not None:
+            merged[key] = {**before, **after}
     return merged

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -19,6 +19,8 @@ from lpm.scenarios.values import (
     Reduction,
     Shift,
     Wait,
+    list_of,
+    table_of,
 )
 
 ACTS = (
@@ -158,14 +160,14 @@ def _named(prefix: str) -> Callable[[Any], Any]:
     """Return a validator that gives interventions the names that they may leave out: the label, else the position."""
 
     def name(given: Any) -> Any:
-        if not isinstance(given, list | tuple):
+        items = list_of(given)
+        if items is None:
             return given
-        items: list[Any] = []
-        for number, item in enumerate(given):  # pyright: ignore[reportUnknownArgumentType]
-            if isinstance(item, Mapping) and "name" not in item:
-                item = {"name": item.get("label", f"{prefix} {number + 1}"), **item}
-            items.append(item)
-        return tuple(items)
+        tables = [(item, table_of(item)) for item in items]
+        return tuple(
+            item if table is None else {"name": table.get("label", f"{prefix} {number + 1}"), **table}
+            for number, (item, table) in enumerate(tables)
+        )
 
     return name
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from lpm.errors import InputError
@@ -60,7 +60,7 @@ def check(folder: Path, scenario: Scenario, *, resume: bool) -> None:
 
 
 @contextlib.contextmanager
-def claim(folder: Path, scenario: Scenario, *, resume: bool) -> Iterator[Path]:
+def claim(folder: Path, scenario: Scenario, *, resume: bool) -> Generator[Path]:
     """Make the folder of a run, hold it while the run lasts, and write the resolved scenario into it.
 
     When bad input is found before the first (arm, seed) pair is finished, a folder that was made here is taken away

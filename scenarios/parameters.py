@@ -11,7 +11,7 @@ import numpy as np
 from lpm.errors import InputError, nearest
 from lpm.kernel import Declaration, declarations, levels_for
 from lpm.population import Column
-from lpm.scenarios.values import Setting, is_number, said
+from lpm.scenarios.values import Setting, is_number, list_of, said, table_of
 
 
 def build(
@@ -63,12 +63,13 @@ def build(
 def _vector(given: Any, default: Any, declared: Declaration, levels: Sequence[str], where: str) -> Any:
     """Return float32 [levels]; levels that a table does not name keep their default."""
     base = _spread(default, levels, where)
-    if isinstance(given, Mapping):
-        for level, number in given.items():
+    by_level = table_of(given)
+    if by_level is not None:
+        for level, number in by_level.items():
             if level not in levels:
                 raise InputError(f"{where}: unknown level '{level}' of '{declared.by}'{nearest(level, levels)}")
             _bounded(number, declared, f"{where}.{level}")
-        numbers = [given.get(level, base[position]) for position, level in enumerate(levels)]
+        numbers = [by_level.get(level, base[position]) for position, level in enumerate(levels)]
     elif given is not None:
         if not is_number(given) and not isinstance(given, tuple):
             raise InputError(f"{where}: expected a number, or numbers by level of '{declared.by}', got {said(given)}")
@@ -81,12 +82,12 @@ def _vector(given: Any, default: Any, declared: Declaration, levels: Sequence[st
 
 
 def _spread(value: Any, levels: Sequence[str], where: str) -> list[Any]:
-    if isinstance(value, Mapping):
-        return [value[level] for level in levels]
-    if isinstance(value, tuple | list | np.ndarray):
-        numbers: list[Any] = list(value)
+    by_level, numbers = table_of(value), list_of(value)
+    if by_level is not None:
+        return [by_level[level] for level in levels]
+    if numbers is not None:
         if len(numbers) != len(levels):
-            raise InputError(f"{where}: expected {len(levels)} numbers ({', '.join(levels[:4])}, ...), got {len(numbers)}")
+            raise InputError(f"{where}: expected {len(levels)} numbers ({', '.join(levels)}), got {len(numbers)}")
         return numbers
     return [value] * len(levels)
 

@@ -85,7 +85,7 @@ def parametrised(scenario: Scenario) -> list[tuple[str, Mapping[str, Setting], d
         built = builder(layer.builder, f"{label}: networks[{number}].builder")
         found.append((f"networks[{number}]", layer.params, contract.declarations(built.Params)))
     for number, instance in enumerate(scenario.kernels):
-        kernel = contract.find(instance.kernel, f"{label}: kernels[{number}].kernel")
+        kernel: Any = contract.find(instance.kernel, f"{label}: kernels[{number}].kernel")
         found.append((f"kernels[{number}]", instance.params, contract.declarations(kernel.Params)))
     return found
 
@@ -107,7 +107,7 @@ def declared_columns(scenario: Scenario) -> tuple[Column, ...]:
 
 
 def population_columns(scenario: Scenario) -> dict[str, Column]:
-    """Return the columns that the population has before any kernel: the generator's or the file's, and the declared ones.
+    """Return the columns that the population has before any kernel: the generator's or file's, and the declared ones.
 
     Raises:
         InputError: A column declared twice.

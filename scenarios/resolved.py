@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lpm.errors import InputError
 from lpm.scenarios import paths, registries
 from lpm.scenarios.schema import Parametrised, Scenario
-from lpm.scenarios.values import Part, Setting
+from lpm.scenarios.values import Part, Setting, list_of, table_of
 
 
 def document(scenario: Scenario) -> dict[str, Any]:
@@ -89,10 +88,9 @@ def _table(part: Part) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Part):
         return _table(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(each) for each in value]
-    return value
+    table, items = table_of(value), list_of(value)
+    if table is not None:
+        return {key: _plain(each) for key, each in table.items()}
+    return value if items is None else [_plain(each) for each in items]
 
 

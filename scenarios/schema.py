@@ -14,21 +14,25 @@ from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from lpm import clock
 from lpm.errors import InputError
+from lpm.scenarios.measured import Metric, Observed, Series
 from lpm.scenarios.measures import Arm, Intervention, Interventions, Survey
-from lpm.scenarios.values import Count, Date, Knot, Length, Moment, Name, Names, OneOrMore, Pair, Part, Setting
-
-KINDS = ("flow", "stock", "mean", "sum", "share", "ratio", "reproduction")
-"""What a metric can be; each has exactly one of these keys."""
+from lpm.scenarios.values import (
+    Count,
+    Date,
+    Length,
+    Moment,
+    Name,
+    Names,
+    Pair,
+    Part,
+    Setting,
+    as_tuple,
+    list_of,
+    table_of,
+)
 
 LARGEST = 2**31 - 1
 """The largest number of agents and of steps: both are 32-bit on the device."""
-
-
-Positive = Annotated[float, Field(gt=0)]
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _declares_parameters(schema: dict[str, Any]) -> None:
@@ -48,11 +52,12 @@ class Parametrised(Part):
     @model_validator(mode="before")
     @classmethod
     def _gather(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
+        table = table_of(given)
+        if table is None:
             return given
         own = set(cls.model_fields) - {"params"}
-        table = {key: value for key, value in given.items() if key in own}  # pyright: ignore[reportUnknownVariableType]
-        return {**table, "params": {key: value for key, value in given.items() if key not in own}}
+        keys = {key: value for key, value in table.items() if key in own}
+        return {**keys, "params": {key: value for key, value in table.items() if key not in own}}
 
 
 class ColumnTable(Part):
@@ -95,7 +100,7 @@ class PopulationTable(Parametrised):
     size: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
     people: Annotated[float, Field(gt=0)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
-    columns: Annotated[tuple[ColumnTable, ...], BeforeValidator(_tuple)] = ()
+    columns: Annotated[tuple[ColumnTable, ...], BeforeValidator(as_tuple)] = ()
 
     @model_validator(mode="after")
     def _one_origin(self) -> PopulationTable:
@@ -144,81 +149,8 @@ class KernelTable(Parametrised):
     @model_validator(mode="before")
     @classmethod
     def _named(cls, given: Any) -> Any:
-        if isinstance(given, Mapping) and "kernel" in given and "name" not in given:
-            return {"name": given["kernel"], **given}
-        return given  # pyright: ignore[reportUnknownVariableType]
-
-
-class Series(Part):
-    """A curve: linear between knots, 0 before the first, the last value held."""
-
-    knots: Annotated[tuple[Knot, ...], BeforeValidator(_tuple), Field(min_length=1)]
-    source: str = ""
-
-
-class Metric(Part):
-    """What is measured every step, in people; exactly one of the seven kinds.
-
-    Attributes:
-        flow: Levels of `column`; entries into them per step.
-        stock: Levels of `column`; who is there.
-        mean: A column; its mean over people.
-        sum: A column; its sum over people.
-        share: A flow; cumulative entries per person of the group.
-        ratio: Two flows; cumulative entries of the first per entry of the second.
-        reproduction: A flow of new infections; R(t) by the renewal equation with a gamma generation interval.
-        interval: Mean (days) and shape of that generation interval.
-        column: The categorical column of flow and stock.
-        by: Columns whose groups are shown, each alone and all together.
-    """
-
-    flow: OneOrMore | None = None
-    stock: OneOrMore | None = None
-    mean: Name | None = None
-    sum: Name | None = None
-    share: Name | None = None
-    ratio: Annotated[tuple[Name, Name], BeforeValidator(_tuple)] | None = None
-    reproduction: Name | None = None
-    interval: Annotated[tuple[Positive, Positive], BeforeValidator(_tuple)] | None = None
-    column: Name = "state"
-    by: Names = ()
-    title: str = ""
-    unit: str = ""
-    source: str = ""
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Metric:
-        kinds = [kind for kind in KINDS if getattr(self, kind) is not None]
-        if len(kinds) != 1:
-            raise ValueError(f"expected exactly one of {', '.join(KINDS)}; got {' and '.join(kinds) or 'none'}")
-        if (self.reproduction is None) != (self.interval is None):
-            raise ValueError("expected reproduction and interval = [mean days, shape] together")
-        if len(set(self.by)) != len(self.by):
-            raise ValueError("expected every column of 'by' once, got one twice")
-        return self
-
-    @property
-    def kind(self) -> str:
-        """The one key that says what is measured."""
-        return next(kind for kind in KINDS if getattr(self, kind) is not None)
-
-    @property
-    def refers(self) -> tuple[str, ...]:
-        """Names of the metrics that this one is derived from."""
-        if self.ratio is not None:
-            return self.ratio
-        return tuple(name for name in (self.share, self.reproduction) if name is not None)
-
-
-class Observed(Part):
-    """Real figures beside a metric: a table with a column of values and the days that each covers."""
-
-    file: Name
-    column: Name
-    start: Name = "start"
-    end: Name = "end"
-    group: Name | None = None
-    source: str = ""
+        table = table_of(given)
+        return given if table is None or "kernel" not in table else {"name": table["kernel"], **table}
 
 
 def seed_list(given: Any) -> Any:
@@ -227,8 +159,9 @@ def seed_list(given: Any) -> Any:
         if not 1 <= given <= 100_000:
             raise ValueError(f"expected 1 to 100,000 seeds, got {given}")
         return tuple(range(given))
-    seeds = _tuple(given)
-    if isinstance(seeds, tuple) and (not seeds or len(set(seeds)) != len(seeds)):  # pyright: ignore[reportUnknownArgumentType]
+    seeds = as_tuple(given)
+    listed = list_of(seeds)
+    if listed is not None and (not listed or len(set(map(repr, listed))) != len(listed)):
         raise ValueError("expected a number of seeds or a list of different seeds")
     return seeds
 
@@ -253,7 +186,7 @@ class Scenario(Part):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
     title: str = ""
     description: str = ""
-    assumptions: Annotated[tuple[str, ...], BeforeValidator(_tuple)] = ()
+    assumptions: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
     calibrated: bool = False
     step: Length = "1d"
     start: Date | None = None
@@ -264,13 +197,13 @@ class Scenario(Part):
     draws: Name | None = None
     backend: Literal["auto", "xla", "numba", "pallas"] = "auto"
     population: PopulationTable
-    networks: Annotated[tuple[LayerTable, ...], BeforeValidator(_tuple)] = ()
-    kernels: Annotated[tuple[KernelTable, ...], BeforeValidator(_tuple), Field(min_length=1)]
+    networks: Annotated[tuple[LayerTable, ...], BeforeValidator(as_tuple)] = ()
+    kernels: Annotated[tuple[KernelTable, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     series: dict[Name, Series] = Field(default_factory=dict)
     metrics: dict[Name, Metric] = Field(default_factory=dict)
     interventions: Interventions = ()
-    surveys: Annotated[tuple[Survey, ...], BeforeValidator(_tuple)] = ()
-    arms: Annotated[tuple[Arm, ...], BeforeValidator(_tuple), Field(min_length=1)] = (Arm(name="baseline"),)
+    surveys: Annotated[tuple[Survey, ...], BeforeValidator(as_tuple)] = ()
+    arms: Annotated[tuple[Arm, ...], BeforeValidator(as_tuple), Field(min_length=1)] = (Arm(name="baseline"),)
     data: dict[Name, Observed] = Field(default_factory=dict)
 
     _folder: str = PrivateAttr(default="")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,16 @@ from lpm.kernel import declarations
 from lpm.scenarios import registries
 from lpm.scenarios.loader import validate
 from lpm.scenarios.resolved import document
-from lpm.scenarios.schema import KernelTable, LayerTable, PopulationTable, Scenario
+from lpm.scenarios.schema import LayerTable, PopulationTable, Scenario
+from lpm.scenarios.values import list_of, table_of
 
 KEYS = (
     "name", "title", "description", "calibrated", "step", "start", "report_from", "steps", "seeds", "draws", "backend",
 )  # fmt: skip
 """Keys of a scenario that hold one value."""
+
+GIVEN = "set on the command line"
+"""Source of a parameter that `--set` changed."""
 
 
 def apply_set(scenario: Scenario, assignment: str) -> Scenario:
@@ -60,7 +64,7 @@ def with_draws(scenario: Scenario, draws: str) -> Scenario:
 
     Args:
         scenario: As loaded.
-        draws: "prior", or the path of a CSV or parquet file, which may lie anywhere: the user names it, not the scenario.
+        draws: "prior", or the path of a CSV or parquet file; it may lie anywhere, the user names it.
 
     Raises:
         InputError: No such file, or not a table.
@@ -101,14 +105,16 @@ def replaced(scenario: Scenario, path: str, value: Any, where: str) -> Scenario:
         _set_parameter(scenario, tables["kernels"][kernels.index(owner)], owner, rest, value, where)
     elif owner in layers and rest:
         layer = scenario.networks[layers.index(owner)]
-        made = registries.builder(layer.builder, where)
-        known = [*(key for key in LayerTable.model_fields if key not in ("name", "params")), *declarations(made.Params)]
-        _put(tables["networks"][layers.index(owner)], rest, known, value, f"{where}: field of layer '{owner}'")
+        declared = declarations(registries.builder(layer.builder, where).Params)
+        known = [*(key for key in LayerTable.model_fields if key not in ("name", "params")), *declared]
+        table = tables["networks"][layers.index(owner)]
+        _put(table, rest, known, declared, value, f"{where}: field of layer '{owner}'")
     elif owner == "population" and rest:
         known = [key for key in PopulationTable.model_fields if key not in ("columns", "params")]
+        declared = {}
         if scenario.population.generator is not None:
-            known += declarations(registries.generator(scenario.population.generator, where).Params)
-        _put(tables["population"], rest, known, value, f"{where}: key of the population")
+            declared = declarations(registries.generator(scenario.population.generator, where).Params)
+        _put(tables["population"], rest, [*known, *declared], declared, value, f"{where}: key of the population")
     elif path in KEYS:
         tables[path] = value
         if path == "steps":  # a shortened run is not refused because a measure begins after its end
@@ -118,39 +124,43 @@ def replaced(scenario: Scenario, path: str, value: Any, where: str) -> Scenario:
     return validate(tables, scenario.folder, scenario.label)
 
 
-def _put(table: dict[str, Any], name: str, known: list[str], value: Any, where: str) -> None:
+def _put(
+    table: dict[str, Any], name: str, known: list[str], parameters: Collection[str], value: Any, where: str
+) -> None:
+    """Put a value into a table; a parameter keeps its unit and prior, and its source becomes that the user set it."""
     place, _, kind = where.partition(": ")
     if name not in known:
         raise unknown(place, kind, name, known)
-    before = table.get(name)
-    table[name] = {**before, "value": value} if isinstance(before, dict) and "value" in before else value
+    if name in parameters:
+        before = table_of(table.get(name)) or {}
+        kept = {k: v for k, v in before.items() if k in ("unit", "prior")} if "value" in before else {}
+        value = {"value": value, "source": GIVEN, **kept}
+    table[name] = value
 
 
 def _set_parameter(scenario: Scenario, table: dict[str, Any], owner: str, rest: str, value: Any, where: str) -> None:
     name, _, level = rest.partition(".")
-    kernel = registries.kernels_of(scenario)[owner]
-    declared = declarations(kernel.Params)
-    known = [*declared, *(key for key in KernelTable.model_fields if key in ("layers",))]
+    declared = declarations(registries.kernels_of(scenario)[owner].Params)
+    kind = f"{where}: parameter of '{owner}'"
     if not level:
-        _put(table, name, known, value, f"{where}: parameter of '{owner}'")
+        _put(table, name, [*declared, "layers"], declared, value, kind)
         return
     if name not in declared:
         raise unknown(where, f"parameter of '{owner}'", name, declared)
     if not declared[name].by:
         raise InputError(f"{where}: parameter '{owner}.{name}' is one number, it has no level '{level}'")
     instance = next(each for each in scenario.kernels if each.name == owner)
-    columns = registries.all_columns(scenario)
-    column = columns[instance.columns.get(declared[name].by, declared[name].by)]
+    column = registries.all_columns(scenario)[instance.columns.get(declared[name].by, declared[name].by)]
     column.code(level, where)
     setting = instance.params.get(name)
-    before = None if setting is None else setting.value
-    if isinstance(before, tuple):
-        numbers = dict(zip(column.levels, before, strict=True))
-    elif isinstance(before, dict):
-        numbers = dict(before)
-    else:
-        numbers = {} if before is None else dict.fromkeys(column.levels, before)
-    _put(table, name, known, {**numbers, level: value}, f"{where}: parameter of '{owner}'")
+    numbers: dict[str, Any] = {}
+    if setting is not None:
+        items, by_level = list_of(setting.value), table_of(setting.value)
+        numbers = dict.fromkeys(column.levels, setting.value) if by_level is None else by_level
+        numbers = numbers if items is None else dict(zip(column.levels, items, strict=True))
+    _put(table, name, [*declared], declared, {**numbers, level: value}, kind)
+    if setting is not None and setting.source:
+        table[name]["source"] = f"{setting.source}; {level} {GIVEN}"
 
 
 def known_paths(scenario: Scenario) -> list[str]:

@@ -146,7 +146,7 @@ def _observed(scenario: Scenario, metric: str, table: Observed, where: str) -> p
     ends: list[pl.Series] = []
     for name in (table.start, table.end):
         dates = need(frame, name, where)
-        if dates.dtype not in (pl.Date, pl.Datetime):
+        if dates.dtype != pl.Date and dates.dtype != pl.Datetime:
             raise InputError(f"{where}: column '{name}': expected dates (2020-03-01), got {dates.dtype}")
         ends.append(dates.cast(pl.Date))
     if (ends[1] < ends[0]).any():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 
@@ -24,16 +24,32 @@ class Part(BaseModel):
     )
 
 
+def table_of(value: Any) -> dict[str, Any] | None:
+    """Return a table with its keys, None for anything else."""
+    return dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else None
+
+
+def list_of(value: Any) -> list[Any] | None:
+    """Return a list, None for anything else."""
+    return list(cast("list[Any]", value)) if isinstance(value, list | tuple) else None
+
+
+def as_tuple(value: Any) -> Any:
+    """Return a list as a tuple, anything else as it is (for strict fields)."""
+    return tuple(cast("list[Any]", value)) if isinstance(value, list) else value
+
+
 def said(value: Any) -> str:
     """Return a short description of what was given, for the end of an error's line."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         return f"the text '{value[:60]}'" if value else "an empty text"
-    if isinstance(value, Mapping):
+    if table_of(value) is not None:
         return "a table"
-    if isinstance(value, list | tuple):
-        return f"a list of {len(value)}"  # pyright: ignore[reportUnknownArgumentType]
+    items = list_of(value)
+    if items is not None:
+        return f"a list of {len(items)}"
     if isinstance(value, dt.date | dt.time):
         return f"the date {value}" if isinstance(value, dt.date) else f"the time {value}"
     return str(value)[:60]
@@ -46,12 +62,8 @@ def is_number(value: Any) -> bool:
     return abs(value) < 1e308 and math.isfinite(value)
 
 
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
 def _one_or_more(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else _tuple(value)
+    return (value,) if isinstance(value, str) else as_tuple(value)
 
 
 def _duration(signed: bool, zero: bool) -> Callable[[Any], str]:
@@ -88,24 +100,26 @@ def _date(value: Any) -> dt.date:
 
 
 def _knot(value: Any) -> tuple[int | dt.date, float]:
-    if not isinstance(value, list | tuple) or len(value) != 2:  # pyright: ignore[reportUnknownArgumentType]
+    pair = list_of(value)
+    if pair is None or len(pair) != 2:
         raise ValueError(f"expected a knot [date or step, number], got {said(value)}")
-    if not is_number(value[1]):
-        raise ValueError(f"expected a number at the knot {value[0]}, got {said(value[1])}")
-    return _moment(value[0]), value[1]
+    if not is_number(pair[1]):
+        raise ValueError(f"expected a number at the knot {pair[0]}, got {said(pair[1])}")
+    return _moment(pair[0]), pair[1]
 
 
 def _given(value: Any, deep: int = 2) -> Any:
     """Return a parameter's value: a number, text, flag, list (of lists), or numbers by level."""
     if isinstance(value, bool | str) or is_number(value):
         return value
-    if isinstance(value, list | tuple) and deep:
-        return tuple(_given(item, deep - 1) for item in value)
-    if isinstance(value, Mapping) and deep == 2:
-        for level, number in value.items():
+    items, levels = list_of(value), table_of(value)
+    if items is not None and deep:
+        return tuple(_given(item, deep - 1) for item in items)
+    if levels is not None and deep == 2:
+        for level, number in levels.items():
             if not is_number(number):
                 raise ValueError(f"expected a number for the level '{level}', got {said(number)}")
-        return dict(value)
+        return levels
     if isinstance(value, float):
         raise ValueError(f"expected a finite number, got {value}")
     raise ValueError(f"expected a number, text, list or numbers by level, got {said(value)}")
@@ -127,9 +141,9 @@ _TEXT: dict[str, Any] = {"type": "string"}
 _NUMBER: dict[str, Any] = {"type": "number"}
 _WRITTEN: dict[str, Any] = {"type": "string", "pattern": r"^-?\d+(\.\d+)?\s*(s|min|h|d|w)$"}
 _DATE: dict[str, Any] = {"type": "string", "format": "date", "description": "a TOML date, without quotes"}
-_VALUE: dict[str, Any] = {
-    "anyOf": [_NUMBER, _TEXT, {"type": "boolean"}, {"type": "array"}, {"type": "object", "additionalProperties": _NUMBER}]
-}
+_FLAG: dict[str, Any] = {"type": "boolean"}
+_LEVELS: dict[str, Any] = {"type": "object", "additionalProperties": _NUMBER}
+_VALUE: dict[str, Any] = {"anyOf": [_NUMBER, _TEXT, _FLAG, {"type": "array"}, _LEVELS]}
 
 Length: TypeAlias = Annotated[str, PlainValidator(_duration(False, False)), WithJsonSchema(_WRITTEN)]
 """A duration above 0, kept as written ("1d", "12h", "30min", "2w"); `clock.steps` gives its steps."""
@@ -151,22 +165,22 @@ Given: TypeAlias = Annotated[Any, PlainValidator(_given), WithJsonSchema(_VALUE)
 Level: TypeAlias = Annotated[
     int | float | str | bool,
     PlainValidator(_number_or_text),
-    WithJsonSchema({"anyOf": [_NUMBER, _TEXT, {"type": "boolean"}]}),
+    WithJsonSchema({"anyOf": [_NUMBER, _TEXT, _FLAG]}),
 ]
 Reduction: TypeAlias = Annotated[
     float | str, PlainValidator(_series_or_number), WithJsonSchema({"anyOf": [_NUMBER, _TEXT]})
 ]
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=100)]
-Names: TypeAlias = Annotated[tuple[Name, ...], BeforeValidator(_tuple)]
+Names: TypeAlias = Annotated[tuple[Name, ...], BeforeValidator(as_tuple)]
 OneOrMore: TypeAlias = Annotated[
     tuple[Name, ...],
     BeforeValidator(_one_or_more, json_schema_input_type=str | list[str]),
     Field(min_length=1),
 ]
-Pair: TypeAlias = Annotated[tuple[float, float], BeforeValidator(_tuple)]
+Pair: TypeAlias = Annotated[tuple[float, float], BeforeValidator(as_tuple)]
 Count: TypeAlias = Annotated[int, Field(ge=1, lt=2**31)]
 Prior: TypeAlias = Annotated[
-    tuple[Literal["lognormal", "normal", "uniform", "beta"], float, float], BeforeValidator(_tuple)
+    tuple[Literal["lognormal", "normal", "uniform", "beta"], float, float], BeforeValidator(as_tuple)
 ]
 
 
@@ -189,8 +203,8 @@ class Setting(Part):
     @classmethod
     def _short(cls, given: Any) -> Any:
         """Read `beta = 0.03` and `beta = { "0-4" = 0.03 }` as tables with the key `value`."""
-        whole = isinstance(given, Mapping) and "value" in given
-        return dict(given) if whole else {"value": given}  # pyright: ignore[reportUnknownArgumentType]
+        table = table_of(given)
+        return {"value": given} if table is None or "value" not in table else table
 
     @property
     def plain(self) -> bool:
@@ -216,9 +230,11 @@ class Range(Part):
 def _condition(value: Any) -> Range | tuple[int | float | str | bool, ...]:
     if isinstance(value, Range):
         return value
-    if isinstance(value, Mapping):
-        return Range.model_validate(dict(value))  # pyright: ignore[reportUnknownArgumentType]
-    values = tuple(value) if isinstance(value, list | tuple) else (value,)  # pyright: ignore[reportUnknownArgumentType]
+    table = table_of(value)
+    if table is not None:
+        return Range.model_validate(table)
+    items = list_of(value)
+    values = [value] if items is None else items
     if not values:
         raise ValueError("expected at least one level, got an empty list")
     return tuple(_number_or_text(item) for item in values)
@@ -227,6 +243,6 @@ def _condition(value: Any) -> Range | tuple[int | float | str | bool, ...]:
 Condition: TypeAlias = Annotated[
     Any,
     PlainValidator(_condition),
-    WithJsonSchema({"anyOf": [_NUMBER, _TEXT, {"type": "boolean"}, {"type": "array", "minItems": 1}, {"type": "object"}]}),
+    WithJsonSchema({"anyOf": [_NUMBER, _TEXT, _FLAG, {"type": "array", "minItems": 1}, {"type": "object"}]}),
 ]
 """What a column must be: one of some levels or numbers (a tuple), or a `Range`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
+import datetime as dt
 import os
 import socket
 import subprocess
@@ -24,7 +24,7 @@ GOOD: Tables = {
     "schema": 1,
     "name": "small",
     "step": "1d",
-    "start": __import__("datetime").date(2020, 2, 1),
+    "start": dt.date(2020, 2, 1),
     "steps": 30,
     "seeds": 1,
     "population": {
@@ -84,6 +84,7 @@ def intervention(**keys: Any) -> Callable[[Tables], None]:
 
 
 DATE = GOOD["start"]
+PAY = {"column": "wealth", "amount": 1}
 TABLE: list[tuple[str, Callable[[Tables], None], tuple[str, ...]]] = [
     # what the TOML says
     ("unknown key", change("stepz", 3), ("unknown key 'stepz'", "did you mean 'step")),
@@ -130,7 +131,7 @@ TABLE: list[tuple[str, Callable[[Tables], None], tuple[str, ...]]] = [
         ("when.group", "did you mean 'old'"),
     ),
     ("unknown column", intervention(set_column={"welth": 1.0}), ("'welth'", "did you mean 'wealth'")),
-    ("unknown level of a filter", intervention(where={"age": ["odl"]}, pay={"column": "wealth", "amount": 1}), ("'odl'",)),
+    ("unknown level of a filter", intervention(where={"age": ["odl"]}, pay=PAY), ("'odl'",)),
     ("unknown ready-made intervention", change("interventions.0", {"use": "test-and-isolat"}), ("test-and-isolate",)),
     ("unknown label", change("arms.1.shift", {"order": "-7d"}), ("arms[1].shift", "did you mean 'orders'")),
     ("unknown data set", change("data", {"infections": {"file": "data:nope/x.csv", "column": "x"}}), ("data set",)),
@@ -139,7 +140,7 @@ TABLE: list[tuple[str, Callable[[Tables], None], tuple[str, ...]]] = [
     ("two arms of one name", change("arms.1", {"name": "as it is"}), ("two arms", "'as it is'")),
     ("two layers of one name", lambda t: t["networks"].append(dict(t["networks"][0])), ("two layers", "community")),
     ("two instances of one name", lambda t: t["kernels"].append({"kernel": "sir"}), ("two kernel instances", "'sir'")),
-    ("two interventions of one name", lambda t: t["interventions"].append(t["interventions"][0]), ("two interventions",)),
+    ("two interventions of one name", lambda t: t["interventions"].append(t["interventions"][0]), ("'orders'",)),
     (
         "cyclic reference",
         change("metrics", {"a": {"share": "b"}, "b": {"share": "a"}}),
@@ -150,7 +151,7 @@ TABLE: list[tuple[str, Callable[[Tables], None], tuple[str, ...]]] = [
     ("generator and file", lambda t: t["population"].update(generator="a", file="b"), ("population", "both")),
     ("two acts", intervention(scale={"community": 1}, reduce={"community": 1}), ("exactly one of",)),
     ("no act", intervention(at=3), ("exactly one of", "none")),
-    ("uptake above 1", intervention(uptake=1.5, pay={"column": "wealth", "amount": 1}), ("uptake", "at most 1")),
+    ("uptake above 1", intervention(uptake=1.5, pay=PAY), ("uptake", "at most 1")),
     ("reduction above 1", intervention(reduce={"community": 1.5}), ("at most 1", "1.5")),
     ("people chosen for a layer", intervention(share=0.5, scale={"community": 0.5}), ("share", "scale")),
     ("knots that fall back", change("series.orders.knots", [[12, 0.1], [10, 0.5]]), ("ascending", "orders")),
@@ -164,20 +165,20 @@ TABLE: list[tuple[str, Callable[[Tables], None], tuple[str, ...]]] = [
     ),
     ("end before the beginning", intervention(at=9, until=8, scale={"community": 0.5}), ("until", "after")),
     ("shifted out of the run", change("arms.1.shift", {"orders": "-11d"}), ("arms[1].shift", "outside the run")),
-    ("no whole number of steps", intervention(delay="12h", scale={"community": 0.5}), ("delay", "whole number of steps")),
-    ("a date without a start", lambda t: (drop("start")(t), change("report_from", DATE)(t)), ("start",)),
-    ("a date between steps", lambda t: (change("step", "2d")(t), change("report_from", DATE.replace(day=2))(t)), ("between",)),
+    ("no whole number of steps", intervention(delay="12h", scale={"community": 0.5}), ("delay", "whole number")),
+    ("a date without a start", lambda t: (t.pop("start"), t.update(report_from=DATE)), ("start",)),
+    ("a date between steps", lambda t: t.update(step="2d", report_from=DATE.replace(day=2)), ("between",)),
     # files
     ("absolute file", change("population.file", "/etc/passwd"), ("population.file", "leads out")),
     ("file above the folder", change("population.file", "../agents.parquet"), ("population.file", "leads out")),
     ("file that is not there", change("population.file", "agents.parquet"), ("population.file", "no file")),
-]  # fmt: skip
+]
 
 
 @pytest.fixture
 def call(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Return a function that runs `lpm run` on bad input and returns its one line, after checking all that must hold."""
-    monkeypatch.delenv("LPM_DEBUG", raising=False)
+    """Return a function that runs `lpm run` on bad input, checks all that must hold, and returns its one line."""
+    monkeypatch.setenv("LPM_DEBUG", "")
     monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
 
     def refused(*arguments: str, out: Path | None = None) -> str:
@@ -317,7 +318,9 @@ def test_a_damaged_parquet_file(tmp_path: Path, call: Callable[..., str]) -> Non
     ],
     ids=["dangling", "negative", "missing column", "fractions"],
 )
-def test_bad_edges(edges: dict[str, list[Any]], words: tuple[str, ...], tmp_path: Path, call: Callable[..., str]) -> None:
+def test_bad_edges(
+    edges: dict[str, list[Any]], words: tuple[str, ...], tmp_path: Path, call: Callable[..., str]
+) -> None:
     pl.DataFrame(edges).write_csv(tmp_path / "edges.csv")
     tables = copy.deepcopy(GOOD)
     tables["networks"] = [{"name": "community", "builder": "edges", "file": "edges.csv"}]
@@ -387,7 +390,8 @@ def test_a_link_cannot_lead_out_of_the_folder(tmp_path: Path, call: Callable[...
     (home / "agents.csv").symlink_to(secret)
     (home / "linked").symlink_to(tmp_path)
     (home / "ring.csv").symlink_to(home / "ring.csv")
-    for file in ("agents.csv", "linked/secret.csv", "ring.csv", "..\\secret.csv", "C:\\secret.csv", "a/../../secret.csv"):
+    outside = ("agents.csv", "linked/secret.csv", "ring.csv", "..\\secret.csv", "C:\\secret.csv", "a/../../secret.csv")
+    for file in outside:
         tables = copy.deepcopy(GOOD)
         tables["population"]["file"] = file
         line = call(str(write(home, tables)))
@@ -405,7 +409,7 @@ def test_a_scenario_never_executes_code(value: str, tmp_path: Path, call: Callab
     assert not (tmp_path / "pwned").exists() and not Path("pwned").exists()
 
 
-SAMPLE = ("unknown key", "NaN parameter", "two arms of one name", "absolute file")
+SAMPLE = ("two arms of one name", "absolute file")
 
 
 @pytest.mark.parametrize("name", SAMPLE)
@@ -422,4 +426,4 @@ def test_the_process_ends_with_status_2(name: str, tmp_path: Path) -> None:
 
 def test_the_table_is_long_enough() -> None:
     assert len(TABLE) + len(BYTES) + len(OPTIONS) + len(FRAMES) >= 40
-    assert json.dumps([each[0] for each in TABLE])
+    assert len({each[0] for each in TABLE}) == len(TABLE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from lpm.allocation import plan
 from lpm.census import compare
 from lpm.contacts import SETTINGS, read_matrix, read_square, rebalance
-from lpm.marginals import AGES, BANDS, Marginals, marginals_in
+from lpm.errors import InputError
+from lpm.marginals import AGES, BANDS, FILES, Marginals, marginals_in, read_marginals
 from lpm.network import Network
 from lpm.networks.households import Households
 from lpm.population import Population
@@ -119,7 +121,7 @@ def test_parents_are_a_generation_older(city: Population) -> None:
         for a, b in zip(starts, ends, strict=True)
         if (years[a:b] < 18).any()
     ]
-    assert (np.array(gaps) <= -14).mean() > 0.995
+    assert (np.array(gaps) <= -14).mean() > 0.99  # ranks go together, pairs are not forbidden one by one
 
 
 @pytest.mark.parametrize("pieces", [3, 7])
@@ -162,7 +164,7 @@ def mixing(city: Population, homes: Network) -> tuple[float, float]:
 
 def test_household_mixing_by_age_is_that_of_the_matrix(city: Population, homes: Network) -> None:
     correlation, elsewhere = mixing(city, homes)
-    assert correlation > 0.975 and elsewhere < 0.13
+    assert correlation > 0.98 and elsewhere < 0.11
 
 
 def test_the_arcs_carry_the_mixing_that_the_facts_tell(city: Population, homes: Network) -> None:
@@ -210,3 +212,32 @@ def test_the_generator_tells_its_marginals_and_sources() -> None:
     assert any("Census" in text for text in made.facts["sources"])
     assert made.people == pytest.approx(8_336_817, abs=1e-3)
     assert [c.name for c in NewYork.columns()] == [n for n in made.schema if n not in ("id", "weight", "present")]
+
+
+BROKEN = {
+    "missing": ("ages", None, "cannot be read"),
+    "empty": ("ages", "# nothing\n", "expected a header and rows"),
+    "no number": ("ages", "borough,from,to,people\nBronx,0,4,many\n", "expected a number in column 'people'"),
+    "nan": ("ages", "borough,from,to,people\nBronx,0,4,nan\n", "at least 0 in column 'people'"),
+    "ages": ("ages", "borough,from,to,people\nBronx,9,4,10\n", "ages 9 to 4"),
+    "borough": ("sizes", "borough,size,share\nBroklyn,1,1\n", "did you mean 'Brooklyn'"),
+    "size": ("sizes", "borough,size,share\nBronx,44,1\n", "no household of size 44"),
+    "role": ("compositions", "size,name,share,places\n1,alone,1,alon\n", "did you mean 'alone'"),
+    "places": ("compositions", "size,name,share,places\n2,pair,1,alone\n", "has 1 places and size 2"),
+    "nobody alone": ("compositions", "size,name,share,places\n2,pair,1,partner partner\n", "one composition of size 1"),
+    "column": ("roles", "role,0-4\nalone,1\n", "expected a number in column '5-12'"),
+    "matrix": ("home_contacts", "1,2\n3,4\n", "expected 85 ages, got 2"),
+    "young residents": ("care_homes", "borough,from,to,value\nBronx,0,0,5\n*,0,90,1\n", "residents of 18 and over"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_files_are_refused_in_one_line(case: str, tmp_path: Path) -> None:
+    name, text, message = BROKEN[case]
+    broken = tmp_path / "broken.csv"
+    if text is not None:
+        broken.write_text(text)
+    files: dict[str, str | Path] = {key: FOLDER / file for key, file in FILES.items()}
+    with pytest.raises(InputError, match=re.escape(message)) as error:
+        read_marginals({**files, name: broken})
+    assert "\n" not in str(error.value)

@@ -48,7 +48,7 @@ KEY_WORDS = battery.stream(step=9)
 def axis(name: str, draws: int) -> np.ndarray:
     """Return the first draws of an axis of the battery, uint32[draws]."""
     got, parts = 0, []
-    for batch in battery.AXES[name]():
+    for batch in battery.AXES[name](1):
         parts.append(np.ravel(batch))
         got += parts[-1].size
         if got >= draws:
@@ -352,8 +352,9 @@ def test_neighbours_are_uncorrelated(name: str) -> None:
     for lag in (1, 2, 3, 8, 16, 64, 1000, 1024, 4096, 65536):
         z = 12 * (centred[lag:] * centred[:-lag]).sum() / np.sqrt(DRAWS - lag)
         assert abs(z) < 7, (lag, z)
+    x = x[: DRAWS // 4]
     signs = (np.unpackbits(x.view(np.uint8).reshape(-1, 4), axis=1).astype(np.float32) - 0.5) * 2
-    z = signs[1:].T @ signs[:-1] / np.sqrt(DRAWS - 1)
+    z = signs[1:].T @ signs[:-1] / np.sqrt(x.size - 1)
     assert abs(z).max() < 7, np.argwhere(abs(z) >= 7)
 
 
@@ -408,7 +409,7 @@ def test_the_battery_writes_the_axis(
     monkeypatch.setattr(sys, "argv", ["random_battery.py", "agent", "--gib", str(4000 / 2**30)])
     battery.main()
     out = np.frombuffer(capfdbinary.readouterr().out, "<u4")
-    np.testing.assert_array_equal(out, next(islice(battery.agent(), 1))[:1000])
+    np.testing.assert_array_equal(out, next(islice(battery.agent(1), 1))[:1000])
 
 
 GOLDEN: dict[str, list] = {

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit, prange
 
 from lpm.networks.draws import hashed, log_unit, log_without, unit
-from lpm.networks.rows import ends_of, sort_rows
+from lpm.networks.rows import ends_of, sort_row
 from lpm.types import HostArray
 
 TIES_A_PAIR = 64
@@ -23,7 +23,7 @@ TIES_A_PAIR = 64
 
 @njit(cache=True)
 def _walk(key, a, b, starts, agents, scale, low, high, ends, out, fill):  # type: ignore[no-untyped-def]
-    """Count (or, with `fill`, write) the arcs that the rows of block a receive from block b."""
+    """Count (or, with `fill`, write) the arcs that the rows of block a receive from block b, by position."""
     upper, lower = min(a, b), max(a, b)
     begin_i, begin_j = starts[upper], starts[lower]
     width = starts[lower + 1] - begin_j
@@ -42,17 +42,15 @@ def _walk(key, a, b, starts, agents, scale, low, high, ends, out, fill):  # type
         j = place - i * width
         if a == b and j <= i:
             continue
-        u, v = begin_i + i, begin_j + j
-        if mapped:
-            u, v = np.int64(agents[u]), np.int64(agents[v])
-        if a <= b and low <= u < high:
+        p, q = begin_i + i, begin_j + j
+        if a <= b and low <= (np.int64(agents[p]) if mapped else p) < high:
             if fill:
-                out[ends[u - low]] = np.int32(v)
-            ends[u - low] += 1
-        if a >= b and low <= v < high:
+                out[ends[p]] = np.int32(q)
+            ends[p] += 1
+        if a >= b and low <= (np.int64(agents[q]) if mapped else q) < high:
             if fill:
-                out[ends[v - low]] = np.int32(u)
-            ends[v - low] += 1
+                out[ends[q]] = np.int32(p)
+            ends[q] += 1
 
 
 @njit(parallel=True, cache=True)
@@ -63,6 +61,17 @@ def _scan(key, order, starts, cells, agents, scales, low, high, ends, out, fill)
             scale = scales[cells[a], cells[b]]
             if scale <= 0.0:
                 _walk(key, a, b, starts, agents, scale, low, high, ends, out, fill)
+
+
+@njit(parallel=True, cache=True)
+def _ordered(places, begins, found, agents, indptr, indices):  # type: ignore[no-untyped-def]
+    """Write the rows of agents from the rows of positions, sorted: positions are in order of cell, not of agent."""
+    for r in prange(places.shape[0]):
+        row = indices[indptr[r] : indptr[r + 1]]
+        begin = begins[places[r]]
+        for k in range(row.shape[0]):
+            row[k] = agents[found[begin + k]]
+        sort_row(row)
 
 
 @njit(cache=True)
@@ -116,12 +125,18 @@ def cell_rows(
     last = starts[1:] - 1 if agents is None else agents[starts[1:] - 1]
     wanted = np.flatnonzero((last >= low) & (first < high))
     order = wanted[np.argsort(np.arange(len(wanted)) % 61, kind="stable")]  # spreads heavy cells over the threads
-    cursor = np.zeros(high - low, np.int64)
+    cursor = np.zeros(int(starts[-1]), np.int64)
     _scan(key, order, starts, cells, members, scales, low, high, cursor, np.empty(0, np.int32), False)
-    indptr = ends_of(cursor)
-    indices = np.empty(int(indptr[-1]), np.int32)
-    cursor[:] = indptr[:-1]
-    _scan(key, order, starts, cells, members, scales, low, high, cursor, indices, True)
-    if agents is not None:
-        sort_rows(indptr, indices)  # blocks come in order of cell, not of agent
+    begins = ends_of(cursor)  # by position: the rows of a block lie together, which is what makes the scan fast
+    found = np.empty(int(begins[-1]), np.int32)
+    cursor[:] = begins[:-1]
+    _scan(key, order, starts, cells, members, scales, low, high, cursor, found, True)
+    if agents is None:
+        return begins[low : high + 1], found
+    places = np.empty(len(agents), np.int32)
+    places[agents] = np.arange(len(agents), dtype=np.int32)
+    places = places[low:high]
+    indptr = ends_of(begins[places + 1] - begins[places])
+    indices = np.empty(len(found), np.int32)
+    _ordered(places, begins, found, agents, indptr, indices)
     return indptr, indices

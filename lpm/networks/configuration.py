@@ -18,8 +18,8 @@ from lpm.population import Population
 from lpm.types import HostArray
 
 ROUNDS = (6, 24)
-"""Rounds (even) of the permutation of many and of few stubs: 4 pass for random when a half of a Feistel network has many
-values (Luby & Rackoff 1988, 10.1137/0217022); of 6 stubs, 6 rounds still prefer some matchings, 24 do not (test)."""
+"""Rounds (even) of the permutation of many and of few stubs: 4 pass for random when the halves of a Feistel network
+have many values (Luby & Rackoff 1988, 10.1137/0217022); of 6 stubs, 6 rounds still prefer some matchings, 24 do not."""
 
 MANY = 65_536
 """Stubs above which the first number of rounds does."""

@@ -133,7 +133,7 @@ def _factors(
 
 
 @njit(cache=True)
-def _meetings(order, starts, band, met):  # type: ignore[no-untyped-def]
+def _meetings(order: HostArray, starts: HostArray, band: HostArray, met: HostArray) -> None:
     """Add 2^32 / (n - 1) for every ordered pair of members, by their levels."""
     for h in range(starts.shape[0] - 1):
         n = starts[h + 1] - starts[h]
@@ -148,7 +148,8 @@ def _meetings(order, starts, band, met):  # type: ignore[no-untyped-def]
 
 
 @njit(parallel=True, cache=True)
-def _degrees(order, starts, low, high, degrees):  # type: ignore[no-untyped-def]
+def _degrees(order: HostArray, starts: HostArray, low: int, high: int, degrees: HostArray) -> None:
+    """Write how many others live in the household of every row."""
     for h in prange(starts.shape[0] - 1):
         n = starts[h + 1] - starts[h]
         for i in range(starts[h], starts[h + 1]):
@@ -158,7 +159,10 @@ def _degrees(order, starts, low, high, degrees):  # type: ignore[no-untyped-def]
 
 
 @njit(parallel=True, cache=True)
-def _fill(key, order, starts, band, pair, low, high, indptr, indices, intensity):  # type: ignore[no-untyped-def]
+def _fill(
+    key: np.uint64, order: HostArray, starts: HostArray, band: HostArray, pair: HostArray, low: int, high: int,
+    indptr: HostArray, indices: HostArray, intensity: HostArray,
+) -> None:  # fmt: skip
     """Write the other members of every row's household, in ascending order, and the contacts with them."""
     for h in prange(starts.shape[0] - 1):
         n = starts[h + 1] - starts[h]

@@ -90,12 +90,12 @@ def reconcile(matrix: HostArray, people: HostArray) -> tuple[HostArray, float]:
         people: [n], persons of each level.
 
     Returns:
-        The reciprocal matrix (rows without people are 0), and the summed distance of the totals from their mean over
-        the sum of the means (0 = it was reciprocal).
+        The reciprocal matrix (rows and columns without people are 0), and the summed distance of the totals from their
+        mean over the sum of the means (0 = it was reciprocal).
     """
     counts = people.astype(np.float64)
     totals = matrix * counts[:, None]
-    both = (totals + totals.T) / 2
+    both = (totals + totals.T) / 2 * np.outer(counts > 0, counts > 0)
     gap = float(np.abs(totals - both).sum() / max(float(both.sum()), 1e-300))
     return both * np.divide(1.0, counts, out=np.zeros(len(counts)), where=counts > 0)[:, None], gap
 

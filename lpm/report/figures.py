@@ -115,7 +115,7 @@ def weekly(folder: Folder) -> list[dict[str, Any]]:
     """Return simulated weekly bands and observed points, one panel per observed metric and group."""
     if folder.observed is None:
         return []
-    table = intervals(folder.whole, folder.observed, folder.kinds)
+    table = intervals(folder.trajectory, folder.observed, folder.kinds)
     bands = (
         table.with_columns(_runs())
         .group_by("metric", "group", "arm", "start", "end", "observed")

@@ -60,7 +60,7 @@ def key_findings(folder: Folder) -> str:
         sentences.append(f"Against it, {'; '.join(clauses)}.")
     if any(row is not None and row["low"] is not None for _, row in rows):
         sentences.append(
-            f"In brackets: the change in per cent and its 95\u2009% interval over {first['seeds']} seeds, "
+            f"In brackets: the change in per cent and its 95\u202f% interval over {first['seeds']} seeds, "
             f"{escaped(first['interval'])}."
         )
     return " ".join(sentences)
@@ -79,7 +79,7 @@ def _clause(arm: str, row: dict[str, Any], metric: Metric, noun: str) -> str:
         return f"{name} changes nothing"
     brackets: list[str] = []
     if kind in COUNTED and row["baseline_mean"]:
-        brackets.append(f"{abs(change) / row['baseline_mean']:.0%}".replace("%", "\u2009%"))
+        brackets.append(f"{abs(change) / row['baseline_mean']:.0%}".replace("%", "\u202f%"))
     sure = low is None or low > 0 or high < 0
     if low is not None:
         ends = sorted((abs(low), abs(high))) if sure else [low, high]
@@ -129,7 +129,7 @@ def _gain(row: dict[str, Any], metric: Metric) -> tuple[str, str, str]:
     value = f"+{value}" if sign and change > 0 else value
     if low is None or high is None:
         return heading, value, "one seed: no interval"
-    return heading, value, f"95\u2009%: {_told(low, metric.kind, points)} to {_told(high, metric.kind, points)}"
+    return heading, value, f"95\u202f%: {_told(low, metric.kind, points)} to {_told(high, metric.kind, points)}"
 
 
 def _first_note(folder: Folder, metric: Metric) -> str:
@@ -168,8 +168,9 @@ def notes(folder: Folder) -> str:
     if folder.seeds == 1:
         lines.append("One seed was run: there is no interval, and a difference may be chance.")
     elif run.get("draws") is None:
+        paired = ", paired between arms" if len(folder.arms) > 1 else ""
         lines.append(
-            f"Intervals are <b>chance only</b>: {folder.seeds} seeds of the same parameters, paired between arms. They "
+            f"Intervals are <b>chance only</b>: {folder.seeds} seeds of the same parameters{paired}. They "
             "say nothing about parameters that may be wrong."
         )
     else:

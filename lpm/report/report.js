@@ -12,7 +12,7 @@
   const part = (kind) => kind === "share" || kind === "ratio";
   function number(v, kind) {
     if (v === null || v === undefined) return "\u2013";
-    if (part(kind)) return (v * 100).toFixed(Math.abs(v) >= 0.0995 ? 1 : 2).replace("-", "\u2212") + " %";
+    if (part(kind)) return (v * 100).toFixed(Math.abs(v) >= 0.0995 ? 1 : 2).replace("-", "\u2212") + "\u202f%";
     const places = counted(kind) ? (Math.abs(v) >= 100 || Number.isInteger(v) ? 0 : 1) : 2;
     return v.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places }).replace("-", "\u2212");
   }
@@ -73,7 +73,7 @@
     });
     return under.concat(over.reverse());
   }
-  const dates = (more) => Object.assign(D.dated ? { type: "date", tickformat: "%-d %b", hoverformat: "%a %-d %b %Y", nticks: 7 } : { title: { text: "step", standoff: 6 } }, more || {});
+  const dates = (more) => Object.assign(D.dated ? { type: "date", tickformat: "%-d %b", hoverformat: "%a %-d %b %Y", nticks: 7 } : { title: { text: "step", standoff: 6, font: { size: 12 } } }, more || {});
   const hidden = { curves: new Set(), weekly: new Set(D.arms.map((_, i) => i).slice(1)), totals: new Set() };
 
   function drawCurves() {
@@ -111,7 +111,7 @@
       const bars = x.map((v, i) => ({ x: [0, v], y: [y[i], y[i]], type: "scatter", mode: "lines", line: { color: rgba(colour[i], 0.28), width: 9 }, hoverinfo: "skip" }));
       const dots = x.map((v, i) => ({ x: [v], y: [y[i]], type: "scatter", mode: "markers", marker: { size: 10, color: colour[i] }, error_x: { type: "data", array: [plus[i]], arrayminus: [minus[i]], color: colour[i], thickness: 2, width: 6 }, text: [text[i]], hovertemplate: "%{text}<extra>%{y}</extra>" }));
       const lay = layout(70 + 34 * x.length, { hovermode: "closest", margin: { l: 20, r: 24, t: 6, b: 34 }, yaxis: { automargin: true, autorange: "reversed", gridcolor: "rgba(0,0,0,0)", fixedrange: true, type: "category", zeroline: false, tickformat: "", ticklabelstandoff: 8 } });
-      Object.assign(lay.xaxis, axis(m.kind), { nticks: 5, zerolinecolor: "#6b737b", zerolinewidth: 1.2 });
+      Object.assign(lay.xaxis, axis(m.kind), { nticks: 4, tickangle: 0, zerolinecolor: "#6b737b", zerolinewidth: 1.2 });
       draw(node, bars.concat(dots), lay);
     });
   }
@@ -222,5 +222,12 @@
   document.querySelectorAll(".card[data-arm]").forEach((card) => { card.style.borderTopColor = D.colours[+card.dataset.arm]; });
   [["group", drawCurves], ["of", drawTotals], ["measure", drawTotals]].forEach(([id, f]) => { if ($(id)) $(id).addEventListener("change", f); });
   [drawCurves, drawVectors, drawWeekly, drawForest, drawTotals, drawCalendar, drawMarginals, drawNetworks].forEach((f) => f());
-  window.addEventListener("beforeprint", () => document.querySelectorAll(".js-plotly-plot").forEach((n) => Plotly.Plots.resize(n)));
+  // on paper the columns are as wide as A4 without its margins (703 px), whatever the window is
+  const plots = () => document.querySelectorAll(".js-plotly-plot");
+  window.addEventListener("beforeprint", () => plots().forEach((n) => {
+    const grid = n.closest(".grid"), full = n.closest(".full");
+    const columns = !grid || full ? 1 : grid.classList.contains("three") && !grid.classList.contains("loose") ? 3 : 2;
+    Plotly.relayout(n, { width: (703 - 28 * (columns - 1)) / columns });
+  }));
+  window.addEventListener("afterprint", () => plots().forEach((n) => { delete n.layout.width; Plotly.relayout(n, { autosize: true }); }));
 })();

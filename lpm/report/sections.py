@@ -17,6 +17,10 @@ def _chips(folder: Folder, scope: str) -> str:
     return f'<div class="chips" role="group" aria-label="Arms shown">{chips}</div>'
 
 
+def _click(folder: Folder) -> str:
+    return ' <span class="screen">Click an arm to hide or show it.</span>' if len(folder.arms) > 1 else ""
+
+
 def _interval(folder: Folder) -> str:
     """Return what the bands are and what they hold."""
     rule = figures.band_rule(folder.seeds)
@@ -60,7 +64,7 @@ def curves(folder: Folder, data: dict[str, Any]) -> str:
         if len(levels) > figures.LISTED:
             more += f" The first {figures.LISTED} of {len(levels)} levels of {escaped(name)} are listed."
     return (
-        f'<p class="lede">{_interval(folder).capitalize()}{pieces}{more} Click an arm to hide or show it.</p>'
+        f'<p class="lede">{_interval(folder).capitalize()}{pieces}{more}{_click(folder)}</p>'
         f'<div class="controls">{select}{_chips(folder, "curves")}</div><div class="grid two">{charts}</div>'
     )
 
@@ -72,7 +76,7 @@ def observed(folder: Folder, data: dict[str, Any]) -> str:
         return ""
     parts: list[str] = [
         f'<p class="lede">Weekly sums of the model beside weekly counts. {_interval(folder).capitalize()} Only '
-        f"<b>{escaped(folder.arms[0])}</b> is meant to be like what was observed; click another arm to see it.</p>"
+        f"<b>{escaped(folder.arms[0])}</b> is meant to be like what was observed.{_click(folder)}</p>"
         f'<div class="controls">{_chips(folder, "weekly")}<span class="chips"><span class="chip"><span class="dot">'
         "</span>observed</span></span></div>"
     ]
@@ -114,7 +118,7 @@ def effects(folder: Folder, data: dict[str, Any]) -> str:
         f'<p class="lede">Differences from <b>{first}</b>, seed by seed: the same chance meets every arm. Positive '
         f"figures under \u201caverted\u201d and \u201clower by\u201d are gains.{interval} The last column says how far "
         "pairing the seeds narrows the error (1 = not at all).</p>"
-        f'<div class="grid {"three" if count % 3 == 0 else "two"}">{forests}</div>{tables.effect_tables(folder)}'
+        f'<div class="grid {"three loose" if count % 3 == 0 else "two"}">{forests}</div>{tables.effect_tables(folder)}'
     )
 
 
@@ -226,14 +230,14 @@ def _matched(mixing: dict[str, Any]) -> str:
     rows = [
         (abs(sum(made) - sum(told)) / sum(told), name, sum(made), sum(told))
         for name, made, told in zip(mixing["levels"], mixing["generated"], mixing["published"], strict=True)
-        if sum(told) > 0
+        if None not in (*made, *told) and sum(told) > 0
     ]
     if not rows:
         return ""
     gap, name, made, told = max(rows)
     return (
         f"<p class='caption'>Contacts a day of all ages together differ most for {name}: {made:.2f} generated, "
-        f"{told:.2f} published ({gap * 100:.1f}\u2009%).</p>"
+        f"{told:.2f} published ({gap * 100:.1f}\u202f%).</p>"
     )
 
 

@@ -41,9 +41,8 @@ def networks(folder: Folder) -> list[dict[str, Any]]:
         if counts and len(bins) >= len(counts):
             share = np.asarray(counts, np.float64) / max(float(np.sum(counts)), 1.0)
             edges = len(bins) == len(counts) + 1
-            entry["bins"] = brief([(a + b - 1) / 2 for a, b in zip(bins, bins[1:], strict=False)] if edges else bins)
             entry["names"] = [
-                f"{a:g}" if not edges or bins[i + 1] - a <= 1 else f"{a:g}\u2013{bins[i + 1] - 1:g}"
+                f"{a:,}" if not edges or bins[i + 1] - a <= 1 else f"{a:,}\u2013{bins[i + 1] - 1:,}"
                 for i, a in enumerate(bins[: len(counts)])
             ]
             entry["shares"] = brief(list(share))

@@ -94,7 +94,7 @@ def _effect_cells(
     if summary != "total":
         return [value, cell]
     part = (
-        f"{size / row['baseline_mean']:.0%}".replace("-", "\u2212").replace("%", "\u2009%")
+        f"{size / row['baseline_mean']:.0%}".replace("-", "\u2212").replace("%", "\u202f%")
         if row["baseline_mean"]
         else NOTHING
     )
@@ -115,7 +115,7 @@ def score_table(folder: Folder) -> str:
     """Return the table of errors against the observed figures."""
     told = folder.run.get("score")
     if not told and folder.observed is not None:
-        told = score(folder.whole, folder.observed, folder.kinds)
+        told = score(folder.trajectory, folder.observed, folder.kinds)
     body: list[list[str]] = []
     for row in told or []:
         if row.get("wape") is None or row.get("arm") != folder.arms[0]:
@@ -181,11 +181,11 @@ def layers_table(folder: Folder) -> str:
             escaped(titled(name)),
             plain(about.get("arcs")),
             f"{float(about['mean_degree']):.2f}" if about.get("mean_degree") is not None else NOTHING,
-            escaped(plain(about.get("source")) if about.get("source") else ""),
+            _two(escaped(plain(about.get("source") or "")), escaped(plain(about.get("facts") or {}))),
         ]
         for name, about in layers.items()
     ]
-    return table(["Layer", "Arcs", "Mean degree", "Made from"], rows, (1, 2)) if rows else ""
+    return table(["Layer", "Arcs", "Mean degree", "Made from"], rows, (1, 2), "wide") if rows else ""
 
 
 def marginals_table(folder: Folder) -> str:
@@ -206,7 +206,7 @@ def marginals_table(folder: Folder) -> str:
             [
                 escaped(titled(name)),
                 str(len(items)),
-                f"{worst[0] / scale * 100:.2f}\u2009pp" if scale else NOTHING,
+                f"{worst[0] / scale * 100:.2f}\u202fpp" if scale else NOTHING,
                 f"{escaped(level(worst[1]))}: {plain(worst[2])} published, {plain(worst[3])} generated",
             ]
         )
@@ -225,7 +225,7 @@ def parameters_table(folder: Folder) -> str:
         ]
         for row in folder.run.get("parameters") or []
     ]
-    return table(["Parameter", "Value", "Unit", "Meaning", "Source"], rows, (1,), "wide") if rows else ""
+    return table(["Parameter", "Value", "Unit", "Meaning", "Source"], rows, kind="wide") if rows else ""
 
 
 def making_table(folder: Folder) -> str:

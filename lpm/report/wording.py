@@ -45,7 +45,7 @@ def figure(value: float | None, kind: str = "flow", sign: bool = False, points: 
     if kind in ("share", "ratio"):
         places = 1 if abs(value) >= 0.0995 else 2
         text = f"{value * 100:,.{places}f}"
-        tail = "\u2009pp" if points else "\u2009%"
+        tail = "\u202fpp" if points else "\u202f%"
     elif kind in ("flow", "stock", "sum", "people"):
         places = 0 if abs(value) >= 100 or float(value).is_integer() else 1
         text, tail = f"{value:,.{places}f}", ""
@@ -91,7 +91,9 @@ def plain(value: Any) -> str:
             return _minus(f"{value:,.0f}")
         return _minus(f"{value:,.2f}") if abs(value) >= 1000 else _minus(f"{value:.4g}")
     if isinstance(value, dict):
-        return ", ".join(f"{key}: {plain(item)}" for key, item in cast("dict[str, Any]", value).items())
+        return "; ".join(
+            f"{level(str(key))}:\u00a0{plain(item)}" for key, item in cast("dict[str, Any]", value).items()
+        )
     if isinstance(value, list | tuple):
         return ", ".join(plain(item) for item in cast("list[Any]", value))
     return day(value) if isinstance(value, str) and len(value) == 10 else str(value)
@@ -130,7 +132,7 @@ def brief(values: Iterable[float | None]) -> list[float | int | None]:
     """Return numbers with four significant digits, as JSON writes them shortest."""
     result: list[float | int | None] = []
     for value in values:
-        if value is None:
+        if value is None or not math.isfinite(value):  # not defined: a gap in the chart
             result.append(None)
             continue
         short = float(f"{value:.4g}") if abs(value) < 10_000 else float(round(value))

@@ -107,54 +107,54 @@ def counted(start: int, n: int = BATCH) -> Words:
     return (np.arange(start, start + n, dtype=np.uint64) & np.uint64(0xFFFFFFFF)).astype(U)
 
 
-def agent() -> Iterator[Words]:
+def agent(seed: int = 1) -> Iterator[Words]:
     """Ids 0, 1, 2, ... under one key; after 2^32 of them the high word advances."""
-    key = stream()
+    key = stream(seed)
     for start in range(0, 1 << 62, BATCH):
         yield hashed(key, counted(start), start >> 32)
 
 
-def high() -> Iterator[Words]:
+def high(seed: int = 1) -> Iterator[Words]:
     """High words 0, 1, 2, ...; the low word advances after 2^32 of them."""
-    key = stream()
+    key = stream(seed)
     for start in range(0, 1 << 62, BATCH):
         yield hashed(key, start >> 32, counted(start))
 
 
-def step() -> Iterator[Words]:
+def step(seed: int = 1) -> Iterator[Words]:
     """Each of 16 agents along 4096 steps, then the next 4096 steps."""
     for start in range(0, 1 << 32, 4096):
-        yield hashed(stream(step=counted(start, 4096)), counted(0, 16)[:, None], 0)
+        yield hashed(stream(seed, step=counted(start, 4096)), counted(0, 16)[:, None], 0)
 
 
-def blocks() -> Iterator[Words]:
+def blocks(seed: int = 1) -> Iterator[Words]:
     """The same 1000 agents at step after step."""
     for start in range(0, 1 << 32, 256):
-        key = stream(step=counted(start, 256))
+        key = stream(seed, step=counted(start, 256))
         yield hashed(tuple(k[:, None] for k in key), counted(0, 1000), 0)  # type: ignore[arg-type]
 
 
-def edge() -> Iterator[Words]:
+def edge(seed: int = 1) -> Iterator[Words]:
     """Squares of 1024 sources x 1024 targets; in each row both directions of a tie side by side."""
-    key = stream()
+    key = stream(seed)
     for corner in range(1 << 22):
         sources = counted(1024 * (corner >> 11), 1024)[:, None]
         targets = counted((1 << 21) + 1024 * (corner & 2047), 1024)
         yield np.stack([hashed(key, 2, sources, targets, 0), hashed(key, 2, targets, sources, 0)], axis=-1)
 
 
-def layers() -> Iterator[Words]:
+def layers(seed: int = 1) -> Iterator[Words]:
     """One tie at 8 layers x 8 multiplicities, then the next tie."""
-    key = stream()
+    key = stream(seed)
     grid = counted(0, 64)
     for start in range(0, 1 << 40, 4096):
         tie = counted(start, 4096)[:, None]
         yield hashed(key, grid >> U(3), tie >> U(6), tie & U(63), grid & U(7))
 
 
-def streams() -> Iterator[Words]:
+def streams(seed: int = 1) -> Iterator[Words]:
     """One agent's draw under 64 seeds x 8 instances x 8 purposes, for steps 0, 1, 2, ... ."""
-    instances = [named(seeded(counted(0, 64)), f"strain {i}", 2) for i in range(8)]
+    instances = [named(seeded(counted(64 * (seed - 1), 64)), f"strain {i}", 2) for i in range(8)]
     for start in range(0, 1 << 32, 128):
         steps = counted(start, 128)[:, None]
         at_steps = [fold(key, steps, 0, 1) for key in instances]
@@ -162,16 +162,16 @@ def streams() -> Iterator[Words]:
         yield np.stack(kinds, axis=-1)
 
 
-def arity() -> Iterator[Words]:
+def arity(seed: int = 1) -> Iterator[Words]:
     """Tuples of one, two and three words around the same id."""
-    key = stream()
+    key = stream(seed)
     for start in range(0, 1 << 32, BATCH):
         ids = counted(start)
         tuples = ((ids,), (ids, 0), (0, ids), (ids, 0, 0))
         yield np.stack([hashed(key, *words) for words in tuples], axis=-1)
 
 
-AXES: dict[str, Callable[[], Iterator[Words]]] = {
+AXES: dict[str, Callable[[int], Iterator[Words]]] = {
     "agent": agent,
     "high": high,
     "step": step,
@@ -188,10 +188,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="raw 32-bit draws of one axis on stdout")
     parser.add_argument("axis", choices=list(AXES))
     parser.add_argument("--gib", type=float, default=float("inf"), help="stop after so many GiB (default: never)")
+    parser.add_argument("--seed", type=int, default=1, help="the seed of the draws, to repeat a test on others")
     wanted = parser.parse_args()
     left = wanted.gib * 2**30
     try:
-        for batch in AXES[wanted.axis]():
+        for batch in AXES[wanted.axis](wanted.seed):
             data = np.ascontiguousarray(batch, "<u4").tobytes()
             sys.stdout.buffer.write(data if len(data) <= left else data[: int(left)])
             left -= len(data)

@@ -175,6 +175,7 @@ def about_run(arms: list[str], seeds: int, steps: int, dated: bool) -> dict[str,
                 "degree_bins": bins,
                 "degree_counts": poisson(mean),
                 "source": "Mistry et al. 2021, Nature Communications 12:323",
+                "facts": {"participants": 812_000, "most contacts": 40},
                 **(
                     {"mixing": {"levels": ages, "generated": (near * 1.02).tolist(), "published": near.tolist()}}
                     if name == "community"

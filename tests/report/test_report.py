@@ -176,6 +176,17 @@ def test_the_least_run_folder_is_a_trajectory_and_an_empty_run_json(tmp_path: Pa
     assert "X" in reader.words
 
 
+def test_figures_that_are_not_numbers_are_gaps(tmp_path: Path, run_facts: Callable[..., dict[str, Any]]) -> None:
+    write_frame(tmp_path / "trajectory.parquet", Trajectory("a", 1, ("all",), {"x": np.ones((3, 1))}).to_frame())
+    run = run_facts(["a"], 1, 3, False) | {"metrics": {}, "report_from": None}
+    run["layers"]["community"]["mixing"]["generated"][2][1] = float("nan")
+    run["population"]["marginals"][0]["generated"] = None
+    write_bytes(tmp_path / "run.json", json.dumps(run).encode())
+    drawn = data_of(read(write_report(tmp_path))[0])
+    assert drawn["networks"][3]["mixing"]["generated"][2][1] is None
+    assert drawn["marginals"][0]["generated"][0] is None
+
+
 def test_vector_metrics_and_long_runs_are_drawn(tmp_path: Path) -> None:
     steps = 1500
     names = ("opinion.q05", "opinion.q50", "mean_opinion")
@@ -207,7 +218,16 @@ def test_hostile_texts_stay_texts(tmp_path: Path, run_facts: Callable[..., dict[
         "metrics": {"deaths": {"title": bad, "unit": bad, "kind": "flow"}},
         "parameters": [dict.fromkeys(("path", "value", "unit", "meaning", "source"), bad)],
         "population": {"facts": {bad: bad}, "marginals": [{"name": bad, "level": bad, "published": 1, "generated": 1}]},
-        "layers": {bad: {"source": bad, "arcs": 1, "mean_degree": 1, "degree_bins": [0, 1], "degree_counts": [1, 2]}},
+        "layers": {
+            bad: {
+                "source": bad,
+                "facts": {bad: bad},
+                "arcs": 1,
+                "mean_degree": 1,
+                "degree_bins": [0, 1],
+                "degree_counts": [1, 2],
+            }
+        },
         "versions": {bad: bad},
         "devices": [bad],
     }

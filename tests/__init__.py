@@ -1,0 +1,1 @@
+"""Tests of lpm: properties, closed forms, and independent oracles."""
