@@ -112,7 +112,7 @@ def _check_parameters(scenario: Scenario, population: Mapping[str, Column], colu
             if instance.columns.get(name, name) not in columns:
                 raise InputError(
                     f"{where}: kernel '{instance.kernel}' reads the column '{name}'; the population has "
-                    f"{', '.join(columns)}; name one with columns = {{ {name} = \"...\" }}"
+                    f'{", ".join(columns)}; name one with columns = {{ {name} = "..." }}'
                 )
         params = build(kernel.Params, instance.params, columns, where, aliases=instance.columns, keys=_keys(instance))
         kernel.check(params, where)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import socket
+import tomllib
 from collections.abc import Generator
 from pathlib import Path
 
@@ -137,9 +138,13 @@ def _holder(lock: Path) -> str | None:
 
 
 def _difference(before: str, scenario: Scenario) -> str:
-    """Return the first line in which the resolved texts differ."""
-    lines = zip(before.splitlines(), resolved(scenario).splitlines(), strict=False)
-    for old, new in lines:
-        if old != new:
-            return f"there '{old.strip()[:60]}', here '{new.strip()[:60]}'"
-    return "one has more lines than the other"
+    """Return the first key in which two resolved scenarios differ."""
+    here = tomllib.loads(resolved(scenario))
+    try:
+        there = tomllib.loads(before)
+    except tomllib.TOMLDecodeError:
+        return "its scenario.toml is damaged"
+    for key in (*here, *there):
+        if here.get(key) != there.get(key):
+            return f"they differ in '{key}'"
+    return "its scenario.toml was changed"

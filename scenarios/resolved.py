@@ -92,5 +92,3 @@ def _plain(value: Any) -> Any:
     if table is not None:
         return {key: _plain(each) for key, each in table.items()}
     return value if items is None else [_plain(each) for each in items]
-
-

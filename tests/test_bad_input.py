@@ -210,7 +210,7 @@ def test_a_bad_scenario_is_one_line(
 
 BYTES: list[tuple[str, bytes, tuple[str, ...]]] = [
     ("not TOML", b"steps = = 3\n", ("not TOML",)),
-    ("a TOML cut off", b"schema = 1\nname = \"sm", ("not TOML",)),
+    ("a TOML cut off", b'schema = 1\nname = "sm', ("not TOML",)),
     ("a binary file", b"\x89PNG\r\n\x1a\n\x00\xff", ("UTF-8",)),
     ("an empty file", b"", ("missing",)),
     ("a key twice", b"steps = 1\nsteps = 2\n", ("not TOML",)),

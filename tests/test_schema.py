@@ -283,9 +283,9 @@ def test_vector_parameters_follow_the_levels() -> None:
 
     default = parameters.build(seir.Params, {}, schema, "x").ihr
     assert default.dtype == np.float32 and default.shape == (2,)
-    np.testing.assert_array_equal(built(0.5), np.float32([0.5, 0.5]))
-    np.testing.assert_array_equal(built([0.25, 0.5]), np.float32([0.25, 0.5]))
-    np.testing.assert_array_equal(built({"old": 0.5}), np.float32([default[0], 0.5]))
+    np.testing.assert_array_equal(built(0.5), np.array([0.5, 0.5], np.float32))
+    np.testing.assert_array_equal(built([0.25, 0.5]), np.array([0.25, 0.5], np.float32))
+    np.testing.assert_array_equal(built({"old": 0.5}), np.array([default[0], 0.5], np.float32))
     for wrong in ([0.1], [0.1, 0.2, 0.3], {"olf": 0.5}, {"old": 2.0}, [0.1, 2.0], "much", True):
         with pytest.raises(InputError):
             built(wrong)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from lpm.ops.dispatch import implement, implementation
+from lpm.random import happens, threshold
 from lpm.types import Array
 
 
 def choose(thresholds: Array, draws: Array) -> Array:
     """Return int32 [rows], the number of thresholds that each draw reaches.
+
+    A threshold of 2^32 - 1 is reached by no draw (`lpm.random.ALWAYS`), so an action without a chance is never taken.
 
     Args:
         thresholds: uint32 [rows, K - 1] or [K - 1], ascending: threshold k is the chance of an action <= k, as a
@@ -24,7 +27,8 @@ def choose(thresholds: Array, draws: Array) -> Array:
 
 @implement("choice", "xla")
 def _choice(thresholds: Array, draws: Array) -> Array:
-    return (draws[:, None] >= thresholds).sum(-1, dtype=jnp.int32)
+    limits = thresholds if thresholds.ndim == 2 else thresholds[None, :]
+    return (~happens(draws[:, None], limits)).sum(-1, dtype=jnp.int32)
 
 
 def cumulative_thresholds(chances: Array) -> Array:
@@ -34,5 +38,4 @@ def cumulative_thresholds(chances: Array) -> Array:
         chances: float32 [..., K], non-negative; they are divided by their sum.
     """
     share = jnp.cumsum(chances, -1)
-    share = jnp.minimum(share[..., :-1] / share[..., -1:], 1.0)
-    return jnp.minimum(share * jnp.float32(2.0**32), jnp.float32(2.0**32 - 256)).astype(jnp.uint32)
+    return threshold(share[..., :-1] / share[..., -1:])

@@ -16,6 +16,7 @@ from lpm.ops.dispatch import implement, implementation
 from lpm.population import WEIGHT_UNIT
 from lpm.types import Array, HostArray
 
+
 def sum_by_group(values: Array, group: Array, groups: int, shards: int = 1) -> Array:
     """Return uint32 [groups, 2], the exact sums of integers by group as limbs (low, high).
 
@@ -31,8 +32,14 @@ def sum_by_group(values: Array, group: Array, groups: int, shards: int = 1) -> A
 @implement("groups", "xla")
 def _groups(values: Array, group: Array, groups: int, shards: int) -> Array:
     with jax.enable_x64(True):
-        sums = jnp.zeros(groups, jnp.int64).at[group].add(values.astype(jnp.int64), mode="drop")
+        sums = _scattered(values.astype(jnp.int64), group, groups)
         return limbs(add_shards(sums, shards))
+
+
+def _scattered(values: Array, group: Array, groups: int) -> Array:
+    """Return int64 [groups]; negative groups do not count from the end, as an index of an array would."""
+    zeros = jnp.zeros(groups, jnp.int64)
+    return zeros.at[group].add(values, mode="drop", wrap_negative_indices=False)
 
 
 def total(values: Array, shards: int = 1) -> Array:
@@ -49,14 +56,14 @@ def weighted_sum_by_group(
     Args:
         values: float32 [rows]; each is rounded once to a multiple of 2^-bits.
         weight: uint32 [rows], 1/65536 person.
-        group: int32 [rows].
+        group: int32 [rows]; a row outside 0 .. groups - 1 counts nowhere.
         groups: Number of groups.
         bits: Declared scale, see `fraction_bits`; negative for large values.
         shards: Number of devices.
     """
     with jax.enable_x64(True):
         fixed = jnp.round(values.astype(jnp.float64) * 2.0**bits).astype(jnp.int64) * weight.astype(jnp.int64)
-        sums = jnp.zeros(groups, jnp.int64).at[group].add(fixed, mode="drop")
+        sums = _scattered(fixed, group, groups)
         return limbs(add_shards(sums, shards))
 
 

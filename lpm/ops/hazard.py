@@ -37,7 +37,8 @@ def survival_tables() -> tuple[HostArray, HostArray, HostArray]:
 
 def hazard_units(hazard: Array) -> Array:
     """Return a float32 hazard (dimensionless, >= 0) as uint32 units of 2^-24, at most `MOST`."""
-    return jnp.minimum(jnp.round(hazard * jnp.float32(2.0**UNIT_BITS)), jnp.float32(MOST)).astype(jnp.uint32)
+    units = jnp.minimum(jnp.round(hazard * jnp.float32(2.0**UNIT_BITS)), jnp.float32(MOST)).astype(jnp.uint32)
+    return jnp.minimum(units, jnp.uint32(MOST))  # as a float32, MOST is 2^28
 
 
 def event_threshold(units: Array) -> Array:

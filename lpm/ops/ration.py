@@ -40,7 +40,7 @@ def ration(wanted: Array, weight: Array, draws: Array, capacity: Array, shards: 
             fits = full == (1 << bits)
             used = jnp.where(full > 0, upto[jnp.maximum(full - 1, 0)], 0)
             left = left - used
-        everyone = everyone & fits if known else fits
+        everyone = everyone if known else fits  # later digits look only at those among whom it runs out
         chosen = jnp.minimum(full, (1 << bits) - 1).astype(jnp.uint32)
         limit = limit | (chosen << jnp.uint32(32 - known - bits))
         known += bits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
+from lpm.errors import InputError
 from lpm.network import Layer
 from lpm.ops.dispatch import implement, implementation
 from lpm.ops.hazard import scaled_draw
@@ -17,7 +18,12 @@ def sample_neighbour(layer: Layer, draws: Array) -> Array:
         layer: Who influences whom; a row's arcs are in ascending order of outside ids, so the choice does not depend on
             how agents are spread over devices.
         draws: uint32 [rows], uniform.
+
+    Raises:
+        InputError: Complete mixing, which stores no arcs.
     """
+    if layer.complete:
+        raise InputError("sample a neighbour: a layer of complete mixing stores no arcs to draw from")
     return implementation("sample")(layer, draws)
 
 
