@@ -1,4 +1,4 @@
-"""calibration: see the top-level folder of this name; imported as lpm.calibration."""
+"""Calibration: any simulation as a function of its parameters. Imported as lpm.calibration."""
 
-if __name__ != "lpm.calibration":  # a bare `import calibration` from the checkout root would make a second copy of every class
+if __name__ != "lpm.calibration":  # a bare import from the checkout root makes a second copy of every class
     raise ImportError("import it as lpm.calibration")

@@ -49,7 +49,8 @@ def main(task: str, *, agents: int, graph: str, steps: int, backend: str, as_jso
 
     table = Table(title=f"{task} on {graph}, {agents:,} agents", show_header=False)
     for name, value in found.items():
-        table.add_row(name, f"{value:,.6g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value))
+        shown = f"{value:,.6g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+        table.add_row(name, shown)
     Console().print(table)
 
 
@@ -141,14 +142,14 @@ def _loops() -> tuple[Callable[..., Any], Callable[..., Any]]:
     import numba
 
     @numba.njit(parallel=True)
-    def gather(indices: Any, values: Any) -> int:
+    def gather(indices: Any, values: Any) -> Any:
         total = 0
         for e in numba.prange(len(indices)):
             total += np.int64(values[indices[e]])
         return total
 
     @numba.njit(parallel=True)
-    def stream(block: Any) -> int:
+    def stream(block: Any) -> Any:
         total = 0
         for i in numba.prange(len(block)):
             total += block[i]

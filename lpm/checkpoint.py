@@ -1,7 +1,7 @@
 """Checkpoints: the state of a running (arm, seed) on disk, whole or not at all (orbax).
 
-A checkpoint holds the columns without padding, so that a run can go on with another number of devices. It is restored only
-into the same schema of columns and the same run; the one before is removed only when the new one is whole.
+A checkpoint holds the columns without padding, so that a run can go on with another number of devices. It is restored
+only into the same schema of columns and the same run; the one before is removed only when the new one is whole.
 """
 
 from __future__ import annotations
@@ -161,6 +161,6 @@ def warn_of_versions(facts: Mapping[str, Any], versions: Mapping[str, str]) -> s
     before, now = facts.get("versions", {}).get("jaxlib"), versions.get("jaxlib")
     if before == now:
         return ""
-    return f"written under jaxlib {before}, this is {now}: the run may differ in the last bits from an uninterrupted one"
+    return f"written under jaxlib {before}, this is {now}: the run may differ in its last bits from a straight one"
 
 

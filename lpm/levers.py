@@ -1,8 +1,8 @@
 """Interventions on agents, inside the scan: who is reached, and what holds for them while it lasts.
 
 A lever keeps one number per agent: the step at which the agent was reached. What lasts is laid over the columns at the
-beginning of every step, so that it ends without a trace; what happens once (a column that a kernel writes, a payment) is
-done when the delay has passed.
+beginning of every step, so that it ends without a trace; what happens once (a column that a kernel writes, a payment)
+is done when the delay has passed.
 """
 
 from __future__ import annotations

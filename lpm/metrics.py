@@ -1,7 +1,7 @@
 """Metrics: what is counted inside the scan, exactly, and rolled up to groups on the host.
 
-Inside the scan only joint cells (every combination of the levels of all `by` columns) are summed, as integers; the groups
-of the report are exact sums of cells. Nothing grows with agents x steps.
+Inside the scan only joint cells (every combination of the levels of all `by` columns) are summed, as integers; the
+groups of the report are exact sums of cells. Nothing grows with agents x steps.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Metric:
 
     Attributes:
         name: Name of its column in the trajectory.
-        kind: "flow" (people who enter the levels in a step), "stock" (people there after it), "mean" or "sum" of a numeric
-            column over people, or a derived kind ("share", "ratio", "reproduction").
+        kind: "flow" (people who enter the levels in a step), "stock" (people there after it), "mean" or "sum" of a
+            numeric column over people, or a derived kind ("share", "ratio", "reproduction").
         column: Column that is counted ("" for a derived kind).
         levels: Codes of the levels that a flow or stock counts.
         of: Names of the metrics that a derived one is made of.
@@ -175,7 +175,7 @@ class Recorder:
         return np.stack(columns, -1)
 
     def value(self, metric: str, group: str, sums: Mapping[str, Array]) -> Array:
-        """Return float32, one counted metric's value (people) for one group from the sums of a step, inside the scan."""
+        """Return float32, a counted metric's value (people) for one group from the sums of a step, inside the scan."""
         described = next(m for m in self.metrics if m.name == metric)
         pick = dict(self.groups(described.by))[group]
         pair = sums[f"{described.kind}:{described.column}"][:, jnp.array(described.levels)]

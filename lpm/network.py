@@ -116,7 +116,7 @@ class Layer:
         size: Number of agents of the whole network, padding included.
         rows: Number of rows on this shard.
         shards: Number of devices over which rows are spread; 1 = no collective.
-        complete: Everybody meets everybody: no arcs are stored; `columns["rate"]` is the contacts per day with each other.
+        complete: Everybody meets everybody: no arcs; `columns["rate"]` is the contacts per day with each other agent.
         home: Contacts that go on when a person withdraws from public life (the column `activity` does not touch them).
         scale: float32 scalar, what policy leaves of the layer's contacts at this step.
     """
@@ -184,8 +184,11 @@ def layout(network: Network, shards: int = 1, padded: int | None = None, home: b
     if network.complete:
         rate = float(network.facts["contacts"]) / max(network.size - 1, 1)
         columns = {"rate": np.full(shards, rate, np.float32)}
-    arrays: Any = (sources, receivers, starts.reshape(-1), columns, np.ones(shards, np.float32))
-    return Layer(*arrays, total, local, shards, network.complete, home)
+    arrays: Any = {
+        "sources": sources, "receivers": receivers, "starts": starts.reshape(-1), "columns": columns,
+        "scale": np.ones(shards, np.float32),
+    }  # fmt: skip
+    return Layer(**arrays, size=total, rows=local, shards=shards, complete=network.complete, home=home)
 
 
 def _slots(indptr: HostArray, starts: HostArray, width: int) -> HostArray:

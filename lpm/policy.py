@@ -1,8 +1,8 @@
 """Policy on the host: interventions, arms, and their arrays.
 
-An intervention says *when*, *whom*, *what* and *how*. What touches the whole run (a layer's contacts, a parameter) becomes
-one number per step; what touches agents becomes a lever (`lpm.levers`). Arms differ in these arrays only, so that one
-compilation serves all arms: the arrays are data.
+An intervention says *when*, *whom*, *what* and *how*. What touches the whole run (a layer's contacts, a parameter)
+becomes one number per step; what touches agents becomes a lever (`lpm.levers`). Arms differ in these arrays only, so
+that one compilation serves all arms: the arrays are data.
 """
 
 from __future__ import annotations
@@ -216,8 +216,8 @@ def plan(arms: Sequence[Arm], layers: Sequence[str]) -> PolicyPlan:
             home, form = (agents if intervention.on_agents else triggered), intervention.structure()
             if home.setdefault(intervention.name, form) != form:
                 raise InputError(
-                    f"arms.{arm.name}.{intervention.name}: another arm's intervention of this name acts on others or does "
-                    "something else; give one of them another name"
+                    f"arms.{arm.name}.{intervention.name}: another arm's intervention of this name acts on others or "
+                    "does something else; give one of them another name"
                 )
     return PolicyPlan(tuple(layers), tuple(touched), tuple(triggered.values()), tuple(agents.values()))
 

@@ -197,7 +197,7 @@ class Population:
             series, column = frame[name], known[name]
             if series.null_count():
                 raise InputError(f"{where}.{name}: {series.null_count()} values are missing")
-            if column.levels and series.dtype in (pl.String, pl.Categorical, pl.Enum):
+            if column.levels and isinstance(series.dtype, pl.String | pl.Categorical | pl.Enum):
                 texts = series.cast(pl.String)
                 codes = {level: column.code(level, f"{where}.{name}") for level in texts.unique().to_list()}
                 values[name] = texts.replace_strict(codes, return_dtype=pl.Int64).to_numpy()

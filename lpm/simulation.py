@@ -1,8 +1,8 @@
 """The simulation: a static description, compiled once, run in chunks for any number of arms and seeds.
 
-A chunk is one call of a compiled function that moves a batch of members (arm, seed) by up to `capacity` steps. Agents are
-spread over devices by `shard_map`; everything that differs between members is data. Between chunks the host may draw a
-progress bar, write a checkpoint or read a survey.
+A chunk is one call of a compiled function that moves a batch of members (arm, seed) by up to `capacity` steps. Agents
+are spread over devices by `shard_map`; everything that differs between members is data. Between chunks the host may
+draw a progress bar, write a checkpoint or read a survey.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class Simulation:
             return self._start(dict(agents), members)
 
     def advance(self, state: State, members: Member, world: World, first: int, count: int) -> tuple[State, Any]:
-        """Return the states after `count` steps from step `first`, and the sums [members, capacity, ...] of those steps.
+        """Return the states after `count` steps from step `first`, and the sums [members, capacity, ...] of the steps.
 
         `state` is used up. Rows of the sums beyond `count` are zero.
         """
@@ -231,7 +231,7 @@ class Simulation:
         since, tallies, view = dict(state.since), {}, dict(agents)
         for lever in model.policy.agents:
             numbers = policy.agents[lever.name]
-            on = numbers["on"][step] & triggers.get(lever.name, jnp.bool_(True))
+            on = numbers["on"][step] & triggers.get(lever.name, jnp.array(True))
             key = random.instance(root, f"intervention:{lever.name}")
             rank = world.ranks.get(lever.name)
             since[lever.name] = levers.reach(
@@ -270,7 +270,9 @@ class Simulation:
             sign = 1.0 if lever.trigger.rising else -1.0
             begins = sign * value > sign * numbers["level"]
             ends = sign * value < sign * numbers["release"]  # a release of NaN never ends it
-            was = state.triggers[lever.name] & numbers["on"][step] if not lever.on_agents else state.triggers[lever.name]
+            was = state.triggers[lever.name]
+            if not lever.on_agents:  # a condition on agents' levers outlives the steps between two acts (`every`)
+                was = was & numbers["on"][step]
             holds[lever.name] = begins | (was & ~ends)
         return holds
 

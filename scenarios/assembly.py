@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from lpm import networks
 from lpm.errors import InputError
 from lpm.kernel import declarations
 from lpm.levers import once
 from lpm.metrics import COUNTED, Metric, Recorder, recorder
 from lpm.network import Layer, Network, layout
+from lpm.networks.draws import layer_seed
 from lpm.policy import Arm, PolicyPlan, plan, policy_data
 from lpm.population import Column, Population
 from lpm.scenarios import parameters, registries, tables
@@ -63,8 +63,8 @@ class Assembly:
         """Return one (arm, seed) with its parameters, as a batch of one (leading axis)."""
         import jax
 
-        arrays: Any = (np.array([seed & 0xFFFF_FFFF, seed >> 32], np.uint32), dict(params))
-        one = Member(*arrays, policy_data(arm, self.model.policy, self.scenario.steps))
+        words: Any = np.array([seed & 0xFFFF_FFFF, seed >> 32], np.uint32)
+        one = Member(words, dict(params), policy_data(arm, self.model.policy, self.scenario.steps))
         return jax.tree.map(lambda leaf: np.asarray(leaf)[None], one)
 
 
@@ -204,7 +204,7 @@ def build_layer(scenario: Scenario, number: int, table: LayerTable, population: 
     builder = registries.builder(table.builder, f"{where}.builder")
     params = parameters.build(builder.Params, table.params, population.schema, where)
     params = registries.with_files(scenario, params, f"networks[{number}]")
-    seed = networks.draws.layer_seed(scenario.population.seed if table.seed is None else table.seed, table.name)
+    seed = layer_seed(scenario.population.seed if table.seed is None else table.seed, table.name)
     return builder.build(seed, params, population, (0, population.size)).check(f"{where} '{table.name}'")
 
 

@@ -58,8 +58,7 @@ def _drawn(
 ) -> dict[str, Any]:
     """Return the parameters of a seed; a parameter's draw depends on the seed and its path only.
 
-    A vector keeps its pattern over levels: the prior is of a factor on all of them when it is lognormal or normal around
-    the value of the first level, and of every level alike otherwise.
+    A vector keeps its pattern over levels: the prior is that of its first level and moves the others by the same factor.
     """
     made = dict(params)
     for (instance, name), prior in priors.items():
@@ -109,7 +108,8 @@ def _table(scenario: Scenario, params: Mapping[str, Any]) -> dict[str, HostArray
             raise InputError(f"{where}: column '{series.name}' of {path.name} holds missing values or no numbers")
         low, high = declared.bounds
         if values.min() < low or values.max() > high:
-            raise InputError(f"{where}: column '{series.name}': expected {low:g} to {high:g}, got {values.min():g} to {values.max():g}")
+            got = f"{values.min():g} to {values.max():g}"
+            raise InputError(f"{where}: column '{series.name}': expected {low:g} to {high:g}, got {got}")
         table[series.name] = values.astype(np.float64)
     return table
 

@@ -1,7 +1,7 @@
 """Running a scenario: every arm with every seed, pair by pair, nothing lost on the way.
 
-A finished (arm, seed) pair is written at once. Within a pair the host looks in every few steps: it draws progress, writes a
-checkpoint when asked, and reads surveys. The length of these chunks has no influence on a trajectory.
+A finished (arm, seed) pair is written at once. Within a pair the host looks in every few steps: it draws progress,
+writes a checkpoint when asked, and reads surveys. The length of these chunks has no influence on a trajectory.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress) -> Path:
         finally:
             if runner.finished:
                 progress("report", 0, 1)
-                manifest.write(assembly, folder, runner.seconds, runner.tallies, interrupted, time.perf_counter() - began)
+                seconds = runner.seconds | {"total": time.perf_counter() - began}
+                manifest.write(assembly, folder, seconds, runner.tallies, interrupted)
                 progress("report", 1, 1)
     return options.out
 
@@ -186,7 +187,10 @@ class _Runner:
             key: {name: self._padded(values, getattr(state, key)[name]) for name, values in arrays[key].items()}
             for key in ("agents", "since")
         }
-        small = {key: {n: v[None] if key == "last" else v for n, v in arrays[key].items()} for key in ("triggers", "last")}
+        small = {
+            "triggers": dict(arrays["triggers"]),
+            "last": {name: values[None] for name, values in arrays["last"].items()},
+        }
         made = State(**whole, **small)
         placed = jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), made, state)
         self.done_steps += at

@@ -136,4 +136,5 @@ def _trigger(table: measures.Intervention, counted: Recorder, where: str) -> Tri
     level = when.above if when.above is not None else when.below
     if level is None:
         raise InputError(f"{where}.when: expected above or below")
-    return Trigger(when.metric, when.group, level, when.above is not None, float("nan") if when.release is None else when.release)
+    release = float("nan") if when.release is None else when.release
+    return Trigger(when.metric, when.group, level, when.above is not None, release)

@@ -1,4 +1,4 @@
-"""What a run leaves behind beside the finished pairs: trajectory, effects, observed figures, run.json and the report."""
+"""What a run leaves behind beside the finished pairs: trajectory, effects, observed figures, run.json, the report."""
 
 from __future__ import annotations
 
@@ -64,17 +64,15 @@ def write(
     seconds: Mapping[str, float],
     tallies: Mapping[tuple[str, int], Mapping[str, HostArray]],
     interrupted: bool,
-    total: float,
 ) -> None:
     """Write everything that a run's folder holds beside the finished pairs.
 
     Args:
         assembly: The run.
         folder: Its folder.
-        seconds: Time of compiling and running.
+        seconds: Time of compiling, of running, and in total.
         tallies: People reached and in effect, by (arm, seed) and intervention.
         interrupted: Pairs are missing.
-        total: Seconds since the run began.
 
     Raises:
         InputError: A file cannot be written, or the observed figures do not fit.
@@ -92,7 +90,7 @@ def write(
     if seen is not None:
         results.write_frame(folder / "observed.parquet", seen)
         scores = score.score(effects.reported(trajectory, since), seen, kinds)
-    facts = _facts(assembly, seconds, interrupted, total) | {"score": scores, "costs": _costs(assembly, tallies)}
+    facts = _facts(assembly, seconds, interrupted) | {"score": scores, "costs": _costs(assembly, tallies)}
     results.write_bytes(folder / "run.json", json.dumps(facts, indent=1, default=_plain).encode())
     from lpm.report import write_report
 
@@ -107,7 +105,7 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _facts(assembly: Assembly, seconds: Mapping[str, float], interrupted: bool, total: float) -> dict[str, Any]:
+def _facts(assembly: Assembly, seconds: Mapping[str, float], interrupted: bool) -> dict[str, Any]:
     import jax
 
     scenario, population = assembly.scenario, assembly.population
@@ -144,7 +142,7 @@ def _facts(assembly: Assembly, seconds: Mapping[str, float], interrupted: bool, 
             "run": seconds["run"],
             "between chunks": seconds["host"],
             "per_step": seconds["run"] / steps,
-            "total": total,
+            "total": seconds["total"],
         },
         "peak_memory_mb": peak_memory_mb(),
         "interrupted": interrupted,
@@ -168,7 +166,8 @@ def peak_memory_mb() -> float:
 
 def _population(facts: Mapping[str, Any]) -> dict[str, Any]:
     marginals = facts.get("marginals", [])
-    return {"facts": {k: v for k, v in facts.items() if k != "marginals"}, "marginals": marginals}
+    told_elsewhere = ("marginals", "sources", "agents", "people")
+    return {"facts": {k: v for k, v in facts.items() if k not in told_elsewhere}, "marginals": marginals}
 
 
 def _layer(assembly: Assembly, name: str, layer: NetworkFacts) -> dict[str, Any]:
@@ -180,7 +179,7 @@ def _layer(assembly: Assembly, name: str, layer: NetworkFacts) -> dict[str, Any]
         "degree_bins": DEGREE_BINS[: used + 1],
         "degree_counts": counts[:used],
         "source": layer.source,
-        "facts": {k: v for k, v in layer.facts.items() if np.ndim(v) == 0},
+        "facts": {name: value for name, value in layer.facts.items() if name != "mixing"},
     }
     if layer.mixing is not None:
         levels = assembly.population.schema["age"].levels
@@ -200,7 +199,7 @@ def _arm(assembly: Assembly, arm: Arm) -> dict[str, Any]:
 
 def _intervention(assembly: Assembly, each: Intervention) -> dict[str, Any]:
     scenario = assembly.scenario
-    from lpm.clock import time_of
+    from lpm.durations import time_of
 
     def day(step: int) -> str:
         moment = time_of(scenario.start, step, scenario.step_days)
@@ -216,12 +215,13 @@ def _intervention(assembly: Assembly, each: Intervention) -> dict[str, Any]:
     whom = ", ".join(_filter(assembly, f) for f in each.where) or "everybody"
     if each.neighbours:
         whom = f"{', '.join(each.neighbours)} contacts of: {whom}"
-    whom += "".join(f", {word} {value:.0%}" for word, value in (("share", each.share), ("uptake", each.uptake)) if value < 1)
+    shares = (("share", each.share), ("uptake", each.uptake))
+    whom += "".join(f", {word} {value:.0%}" for word, value in shares if value < 1)
     if each.capacity is not None:
         whom += f", at most {each.capacity:,.0f} people per step"
     return {
         "name": each.name, "label": each.label, "when": when, "whom": whom if each.on_agents else "the whole run",
-        "what": "; ".join(f"{e.kind.removesuffix('_once').replace('_', ' ')} {e.target}{_amount(e.value)}" for e in each.effects),
+        "what": "; ".join(f"{e.kind.replace('_', ' ')} {e.target}{_amount(e.value)}" for e in each.effects),
         "source": each.source, "description": each.description,
         "cost": f"{each.cost_person:g} {each.cost_unit} per person" if each.cost_person else "",
     }  # fmt: skip
@@ -302,5 +302,6 @@ def write_agents(folder: Path, assembly: Assembly, index: int, seed: int, column
     frame = frame.select(arm, pl.lit(seed, dtype=pl.Int64).alias("seed"), pl.all())
     path = folder / "agents.parquet"
     if path.exists():
-        frame = pl.concat([results.read_frame(path).filter((pl.col("arm") != assembly.arms[index].name) | (pl.col("seed") != seed)), frame])
+        others = (pl.col("arm") != assembly.arms[index].name) | (pl.col("seed") != seed)
+        frame = pl.concat([results.read_frame(path).filter(others), frame])
     results.write_frame(path, frame)

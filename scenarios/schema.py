@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
-from lpm import clock
+from lpm import durations
 from lpm.errors import InputError
 from lpm.scenarios.measured import Metric, Observed, Series
 from lpm.scenarios.measures import Arm, Intervention, Interventions, Survey
@@ -228,7 +228,7 @@ class Scenario(Part):
     @property
     def step_days(self) -> float:
         """Length of a step in days."""
-        return clock.days(self.step, f"{self.label}: step")
+        return durations.days(self.step, f"{self.label}: step")
 
     def index(self, moment: int | dt.date, where: str) -> int:
         """Return the step that begins at a date, negative before the start; a number is a step already.
@@ -251,7 +251,7 @@ class Scenario(Part):
 
     def steps_of(self, length: str | None, where: str) -> int:
         """Return a duration as a whole number of steps, 0 for None."""
-        return 0 if length is None else clock.steps(length, self.step_days, where)
+        return 0 if length is None else durations.steps(length, self.step_days, where)
 
     def interventions_of(self, arm: Arm) -> tuple[tuple[Intervention, str | None], ...]:
         """Return the interventions in force in an arm, each with its shift (None = where it stands)."""

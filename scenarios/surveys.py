@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from lpm import results
-from lpm.clock import time_of
+from lpm.durations import time_of
 from lpm.population import Column, frame_of
 from lpm.random import name_words
 from lpm.scenarios.levers import filters

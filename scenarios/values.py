@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 
-from lpm import clock
+from lpm import durations
 from lpm.errors import InputError
 
 
@@ -71,7 +71,7 @@ def _duration(signed: bool, zero: bool) -> Callable[[Any], str]:
         if not isinstance(value, str):
             raise ValueError(f"expected a duration such as '1d', '12h' or '30min', got {said(value)}")
         try:
-            length = clock.days(value, "")
+            length = durations.days(value, "")
         except InputError as error:
             raise ValueError(str(error).removeprefix(": ")) from None
         if not signed and (length < 0 or (length == 0 and not zero)):
@@ -146,7 +146,7 @@ _LEVELS: dict[str, Any] = {"type": "object", "additionalProperties": _NUMBER}
 _VALUE: dict[str, Any] = {"anyOf": [_NUMBER, _TEXT, _FLAG, {"type": "array"}, _LEVELS]}
 
 Length: TypeAlias = Annotated[str, PlainValidator(_duration(False, False)), WithJsonSchema(_WRITTEN)]
-"""A duration above 0, kept as written ("1d", "12h", "30min", "2w"); `clock.steps` gives its steps."""
+"""A duration above 0, kept as written ("1d", "12h", "30min", "2w"); `durations.steps` gives its steps."""
 Wait: TypeAlias = Annotated[str, PlainValidator(_duration(False, True)), WithJsonSchema(_WRITTEN)]
 """A duration of 0 or more."""
 Shift: TypeAlias = Annotated[str, PlainValidator(_duration(True, True)), WithJsonSchema(_WRITTEN)]

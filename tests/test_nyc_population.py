@@ -155,8 +155,8 @@ def test_household_contacts_by_age_are_those_of_the_matrix(city: Population, hom
 
 def mixing(city: Population, homes: Network) -> tuple[float, float]:
     """Return the correlation with the published matrix of bands, and the share of contacts that are elsewhere."""
-    generated = np.array(homes.facts["generated contacts by level"])
-    published = np.array(homes.facts["expected contacts by level"])
+    generated = np.array(homes.facts["mixing"]["generated"])
+    published = np.array(homes.facts["mixing"]["published"])
     people = np.bincount(city.columns["age"], minlength=len(BANDS))[:, None]
     elsewhere = float((people * np.abs(generated - published)).sum() / (people * published).sum())
     return float(np.corrcoef(generated.ravel(), published.ravel())[0, 1]), elsewhere
@@ -172,7 +172,7 @@ def test_the_arcs_carry_the_mixing_that_the_facts_tell(city: Population, homes: 
     pair = np.repeat(age, homes.degrees()) * len(BANDS) + age[homes.indices]
     carried = np.bincount(pair, homes.columns["intensity"] / 64, minlength=len(BANDS) ** 2).reshape(len(BANDS), -1)
     carried /= np.bincount(age)[:, None]
-    assert np.abs(carried - np.array(homes.facts["generated contacts by level"])).max() < 0.01
+    assert np.abs(carried - np.array(homes.facts["mixing"]["generated"])).max() < 0.01
 
 
 def test_the_settings_add_up_to_the_overall_matrix() -> None:

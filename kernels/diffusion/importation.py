@@ -1,8 +1,9 @@
 r"""Importation: people who bring an infection from outside, at the start and every day.
 
 Synchronous. A susceptible agent of place p is exposed with chance :math:`m_p \Delta t / P_p` a step, m being the people
-who arrive infected per day and P the people of the place, so that the expected number of *people* does not depend on how
-many people an agent stands for. At the start the chance is :math:`m^0_p / P_p`.
+who arrive infected per day and P the people of the place, so that the expected number of *people* does not depend on
+how many people an agent stands for. At the start the chance is :math:`m^0_p / P_p`.
+Reference: imported infections as a Poisson forcing, M. J. Keeling and P. Rohani, 2008, doi:10.1515/9781400841035.
 """
 
 from __future__ import annotations

@@ -5,16 +5,16 @@ chance :math:`1 - e^{-x}`. Every later stage lasts a whole number of steps
 
 .. math:: K = 1 + [G],\quad G \sim \mathrm{Gamma},\quad \mathrm{E}K = m / \Delta t
 
-where [.] rounds up or down at random with the mean kept, so the mean stay is m without the half step that rounding adds;
-G has the variance of a gamma distribution of mean m and the declared shape. An agent that has been k steps in a stage
-leaves it with the discrete hazard P(K = k + 1 | K > k). The way out is drawn at the end of a stage:
+where [.] rounds up or down at random with the mean kept, so the mean stay is m without the half step that rounding
+adds; G has the variance of a gamma distribution of mean m and the declared shape. An agent that has been k steps in a
+stage leaves it with the discrete hazard P(K = k + 1 | K > k). The way out is drawn at the end of a stage:
 
 exposed -> presymptomatic (by `clinical`) or asymptomatic -> recovered;
 presymptomatic -> symptomatic mild -> recovered, symptomatic severe -> hospitalised recovering -> recovered or
 hospitalised dying -> dead, or symptomatic critical -> dead outside (death that never passes through a hospital).
 
 Severity is said per infection: `ihr` (admitted), `hfr` (dies, of the admitted), `ifr_outside` (dies outside).
-Reference for stages and age: N. G. Davies et al., 2020, doi:10.1038/s41591-020-0962-9; discrete hazards of stage length:
+Reference for stages and age: N. G. Davies et al., 2020, doi:10.1038/s41591-020-0962-9; discrete hazards of stages:
 A. L. Lloyd, 2001, doi:10.1006/tpbi.2001.1525. Draws are hard: gradients by common random numbers.
 """
 
@@ -96,7 +96,7 @@ class SEIR(Kernel):
             source="Davies 2020, 10.1038/s41591-020-0962-9",
         )  # fmt: skip
         symptomatic_contacts: Any = parameter(
-            1.0, unit="1", bounds=(0, 1), meaning="share of contacts outside the home kept with symptoms", source="guess"
+            1.0, unit="1", bounds=(0, 1), meaning="contacts outside the home kept with symptoms", source="guess"
         )
         susceptibility: Any = _age(1.0, "relative susceptibility by age", "guess")
         clinical: Any = _age(0.6, "chance that an infection has symptoms", "guess")
@@ -144,7 +144,8 @@ class SEIR(Kernel):
         infectivity = jnp.zeros(len(STAGES), jnp.float32)
         infectivity = infectivity.at[ASYMPTOMATIC].set(params.subclinical * ONE)
         infectivity = infectivity.at[jnp.array([PRESYMPTOMATIC, MILD, SEVERE, CRITICAL])].set(float(ONE))
-        kept = jnp.ones(len(STAGES), jnp.float32).at[jnp.array([MILD, SEVERE, CRITICAL])].set(params.symptomatic_contacts)
+        ill = jnp.array([MILD, SEVERE, CRITICAL])
+        kept = jnp.ones(len(STAGES), jnp.float32).at[ill].set(params.symptomatic_contacts)
         per_contact = params.beta * params.susceptibility
         return leave, ways, jnp.round(infectivity).astype(jnp.uint8), kept, per_contact
 

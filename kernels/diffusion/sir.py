@@ -2,8 +2,8 @@ r"""SIR on networks, in discrete time.
 
 Synchronous. In a step of length :math:`\Delta t` a susceptible agent with hazard x (see `contagion`) is infected with
 chance :math:`1 - e^{-x}`, an infectious one recovers with chance :math:`1 - e^{-\gamma \Delta t}`. Per arc and step the
-chance of transmission is :math:`b = 1 - e^{-\beta\Delta t}` and of recovery :math:`g`, so that an arc transmits at all with
-:math:`T = b / (b + g - b g)`.
+chance of transmission is :math:`b = 1 - e^{-\beta\Delta t}` and of recovery :math:`g`, so that an arc transmits at all
+with :math:`T = b / (b + g - b g)`.
 
 Reference: W. O. Kermack and A. G. McKendrick, 1927, doi:10.1098/rspa.1927.0118; on networks M. E. J. Newman, 2002,
 doi:10.1103/PhysRevE.66.016128. Draws are hard: gradients by common random numbers.

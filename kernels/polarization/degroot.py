@@ -38,7 +38,7 @@ class DeGroot(Kernel):
         """Parameters of DeGroot learning."""
 
         weight: Any = parameter(
-            0.5, unit="1/day", bounds=(0, 1), meaning="share of the way to the neighbours' mean in a day", source="guess"
+            0.5, unit="1/day", bounds=(0, 1), meaning="share of the way to the neighbours' mean a day", source="guess"
         )
         spread: Any = parameter(
             1.0, unit="1", bounds=(0, 1), meaning="first opinions are uniform from minus this to this", source="guess"

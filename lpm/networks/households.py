@@ -126,8 +126,7 @@ def _factors(
     facts: dict[str, object] = {
         "contacts per day": float((generated.sum(1) * count).sum() / size),
         "age factors": dict(zip(levels, factor.tolist(), strict=True)),
-        "expected contacts by level": published.tolist(),
-        "generated contacts by level": generated.tolist(),
+        "mixing": {"levels": list(levels), "generated": generated.tolist(), "published": published.tolist()},
     }
     return band, factor, facts
 

@@ -6,7 +6,7 @@ made while a step is traced, so that it costs nothing when the step runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -35,7 +35,7 @@ def implement(op: str, backend: str) -> Callable[[Implementation], Implementatio
 
 
 @contextmanager
-def using(backend: str) -> Iterator[None]:
+def using(backend: str) -> Generator[None]:
     """Force a backend for what is traced inside; "auto" prefers the fastest that exists.
 
     Raises:

@@ -51,7 +51,7 @@ def total(values: Array, shards: int = 1) -> Array:
 def weighted_sum_by_group(
     values: Array, weight: Array, group: Array, groups: int, bits: int, shards: int = 1
 ) -> Array:
-    """Return uint32 [groups, 2], exact sums of weight x value by group as limbs (low, high), in units of 2^-(16 + bits).
+    """Return uint32 [groups, 2], exact sums of weight x value by group as limbs (low, high), in units 2^-(16 + bits).
 
     Args:
         values: float32 [rows]; each is rounded once to a multiple of 2^-bits.

@@ -111,7 +111,7 @@
       const bars = x.map((v, i) => ({ x: [0, v], y: [y[i], y[i]], type: "scatter", mode: "lines", line: { color: rgba(colour[i], 0.28), width: 9 }, hoverinfo: "skip" }));
       const dots = x.map((v, i) => ({ x: [v], y: [y[i]], type: "scatter", mode: "markers", marker: { size: 10, color: colour[i] }, error_x: { type: "data", array: [plus[i]], arrayminus: [minus[i]], color: colour[i], thickness: 2, width: 6 }, text: [text[i]], hovertemplate: "%{text}<extra>%{y}</extra>" }));
       const lay = layout(70 + 34 * x.length, { hovermode: "closest", margin: { l: 20, r: 24, t: 6, b: 34 }, yaxis: { automargin: true, autorange: "reversed", gridcolor: "rgba(0,0,0,0)", fixedrange: true, type: "category", zeroline: false, tickformat: "", ticklabelstandoff: 8 } });
-      Object.assign(lay.xaxis, axis(m.kind), { nticks: 4, tickangle: 0, zerolinecolor: "#6b737b", zerolinewidth: 1.2 });
+      Object.assign(lay.xaxis, axis(m.kind), part(m.kind) ? {} : { tickformat: "~s" }, { nticks: 4, tickangle: 0, zerolinecolor: "#6b737b", zerolinewidth: 1.2 });
       draw(node, bars.concat(dots), lay);
     });
   }
@@ -167,7 +167,7 @@
       draw($("marginal-" + index), [
         { x: m.levels, y: m.generated, type: "bar", name: "generated", marker: { color: "#9ec9e2" }, hovertemplate: "%{y:,.4~g}" },
         { x: m.levels, y: m.published, type: "scatter", mode: "markers", name: "published", marker: { symbol: "line-ew", size: 15, line: { color: "#111", width: 2.4 } }, hovertemplate: "%{y:,.4~g}" },
-      ], layout(230, { bargap: 0.3, xaxis: { type: "category", tickangle: m.levels.length > 7 ? -45 : "auto" }, yaxis: axis(kind) }));
+      ], layout(230, { bargap: 0.3, xaxis: { type: "category", showticklabels: m.levels.length <= 20, tickangle: m.levels.length > 7 ? -45 : "auto" }, yaxis: axis(kind) }));
     });
   }
   function drawNetworks() {
