@@ -1,46 +1,33 @@
-"""The shipped figures of the scenario nyc-covid agree with their sources and with one another.
+"""The figures of the scenario nyc-covid agree with their sources and with one another.
 
 Nothing here is stochastic. Tests that need the raw data read its folder from ``LPM_DATA`` and skip without it.
 """
 
 import datetime as dt
 import os
-import tomllib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
+from lpm.scenarios.levers import curve
+from lpm.scenarios.loader import load
+from lpm.scenarios.schema import Scenario
+from lpm.scenarios.values import Setting
+
 FOLDER = Path(__file__).resolve().parents[1] / "scenarios" / "nyc-covid"
+BANDS = ["0-4", "5-12", "13-17", "18-24", "25-34", "35-44", "45-54", "55-64", "65-74", "75+"]
 BOROUGHS = ["Bronx", "Brooklyn", "Manhattan", "Queens", "Staten Island"]
 CODES = dict(zip(["BX", "BK", "MN", "QN", "SI"], BOROUGHS, strict=True))
 FIRST, LAST = dt.date(2020, 2, 29), dt.date(2020, 6, 30)
-GAMMAS = ("latent", "presymptomatic", "symptomatic", "subclinical", "onset_to_admission")
-GAMMAS += ("hospital_stay_survivors", "hospital_stay_deaths", "onset_to_death_outside")
+STAGES = ("latent", "presymptomatic", "asymptomatic", "mild", "to_admission", "to_death_outside", "recovering", "dying")
+SOURCED = ("10.", "NYC D", "Google COVID-19", "guess")  # a DOI, an institution, or the word guess
 
 
-def parameters() -> dict[str, Any]:
-    """Read parameters.toml as plain tables."""
-    return tomllib.loads((FOLDER / "parameters.toml").read_text(encoding="utf-8"))
-
-
-def table(name: str) -> pl.DataFrame:
-    """Read one csv of the scenario with its dates parsed."""
-    return pl.read_csv(FOLDER / name, try_parse_dates=True)
-
-
-def by_age(section: str, name: str) -> np.ndarray:
-    """Return the ten values by age, float64."""
-    return np.array(parameters()[section][name]["value"], dtype=np.float64)
-
-
-def reduction(layer: str, part: str, days: list[dt.date]) -> np.ndarray:
-    """Evaluate a part's knots: 0 before the first, linear between, the last held."""
-    rows = table("reductions.csv").filter((pl.col("layer") == layer) & (pl.col("part") == part)).sort("date")
-    x = [d.toordinal() for d in rows["date"]]
-    return np.interp([d.toordinal() for d in days], x, rows["reduction"].to_numpy(), left=0.0)
+@pytest.fixture(scope="module")
+def scenario() -> Scenario:
+    return load("nyc-covid")
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +37,57 @@ def raw() -> Path:
     if not folder:
         pytest.skip("LPM_DATA is not set: the raw figures are not at hand")
     return Path(folder)
+
+
+def table(name: str) -> pl.DataFrame:
+    """Read one csv of the scenario with its dates parsed."""
+    return pl.read_csv(FOLDER / name, try_parse_dates=True, comment_prefix="#")
+
+
+def setting(scenario: Scenario, kernel: str, name: str) -> Setting:
+    """Return a kernel's parameter as the scenario declares it."""
+    return next(each for each in scenario.kernels if each.kernel == kernel).params[name]
+
+
+def number(scenario: Scenario, name: str) -> float:
+    """Return a parameter of `seir` that is one number."""
+    value = setting(scenario, "seir", name).value
+    assert isinstance(value, int | float), name
+    return float(value)
+
+
+def by_age(scenario: Scenario, name: str) -> np.ndarray:
+    """Return the ten values by age of a parameter of `seir`, float64."""
+    value = setting(scenario, "seir", name).value
+    assert isinstance(value, dict) and list(value) == BANDS, name
+    return np.array(list(value.values()), dtype=np.float64)
+
+
+def severity(name: str) -> np.ndarray:
+    """Return a column of severity.csv, float64 by age."""
+    rows = table("severity.csv")
+    assert rows["age"].to_list() == BANDS
+    return rows[name].cast(pl.Float64).to_numpy()
+
+
+def evaluated(scenario: Scenario, name: str, days: list[dt.date]) -> np.ndarray:
+    """Return a series on the days given, as the engine evaluates it."""
+    values = curve(scenario, scenario.series[name])
+    return np.array([values[scenario.index(day, "here")] for day in days])
+
+
+def reduction(scenario: Scenario, layer: str, label: str, days: list[dt.date]) -> np.ndarray:
+    """Return what the interventions of a label take from a layer's contacts, by day."""
+    taken = np.zeros(len(days))
+    for each in scenario.interventions:
+        if each.label == label and each.reduce and layer in each.reduce:
+            taken += evaluated(scenario, str(each.reduce[layer]), days)
+    return taken
+
+
+def run_days(scenario: Scenario) -> list[dt.date]:
+    assert isinstance(scenario.start, dt.date)
+    return [scenario.start + dt.timedelta(i) for i in range(scenario.steps)]
 
 
 def test_observed_totals_and_bins() -> None:
@@ -78,48 +116,63 @@ def test_observed_equals_raw(raw: Path) -> None:
         assert part[f"{code}_DEATH_COUNT"].sum() == row["deaths"]
 
 
-def test_every_parameter_has_unit_and_source() -> None:
-    """Each entry names its unit and a source (DOI, institution or the word guess); by-age entries have ten values."""
-    tables = parameters()
-    assert len(tables.pop("age")) == 10
-    for section, entries in tables.items():
-        for name, entry in entries.items():
-            where = f"{section}.{name}"
-            assert entry["unit"], where
-            assert any(mark in entry["source"] for mark in ("10.", "NYC D", "guess", "definition")), where
-            if entry.get("by") == "age":
-                assert len(entry["value"]) == 10, where
-            if "low" in entry:
-                assert entry["low"] <= entry["value"] <= entry["high"], where
+def test_every_figure_has_unit_and_source(scenario: Scenario) -> None:
+    """Each parameter names its unit, and it and every series a source; priors contain the value."""
+    for kernel in scenario.kernels:
+        for name, entry in kernel.params.items():
+            where = f"{kernel.name}.{name}"
+            assert entry.unit, where
+            assert entry.source and any(mark in entry.source for mark in SOURCED), where
+            if isinstance(entry.value, dict):
+                assert list(entry.value) in (BANDS, BOROUGHS), where
+            if entry.prior and entry.prior[0] == "uniform":
+                assert isinstance(entry.value, int | float)
+                assert float(entry.prior[1]) <= entry.value <= float(entry.prior[2]), where
+            elif entry.prior:
+                assert entry.prior[0] == "lognormal" and entry.prior[1] == entry.value, where  # its median
+    for name, series in scenario.series.items():
+        assert any(mark in series.source for mark in SOURCED), name
+    for layer in scenario.networks:
+        assert "10.1038/s41467-020-20544-y" in layer.source, layer.name
 
 
-def test_stage_lengths_are_gammas_in_days() -> None:
+def test_stage_lengths_are_gammas_in_days(scenario: Scenario) -> None:
     """Means and shapes are positive, and admission precedes the mean death outside the hospital."""
-    seir = parameters()["seir"]
-    for name in GAMMAS:
-        assert seir[name]["unit"] == "d"
-        assert seir[name]["mean"] > 0 and seir[name]["shape"] > 0
-    assert seir["onset_to_admission"]["mean"] < seir["onset_to_death_outside"]["mean"]
+    for stage in STAGES:
+        assert setting(scenario, "seir", f"{stage}_mean").unit == "day"
+        assert number(scenario, f"{stage}_mean") > 0 and number(scenario, f"{stage}_shape") > 0
+    assert number(scenario, "to_admission_mean") < number(scenario, "to_death_outside_mean")
 
 
-def test_severity_is_consistent_by_age() -> None:
+def test_severity_is_consistent_by_age(scenario: Scenario) -> None:
     """Only people with symptoms are admitted or die; risk of death rises with age from 18 on."""
-    clinical, ihr, hfr, outside = (by_age("seir", n) for n in ("clinical", "ihr", "hfr", "ifr_outside"))
-    for values in (clinical, ihr, hfr, outside, by_age("seir", "susceptibility")):
+    clinical, ihr, hfr, outside = (by_age(scenario, n) for n in ("clinical", "ihr", "hfr", "ifr_outside"))
+    for values in (clinical, ihr, hfr, outside, by_age(scenario, "susceptibility")):
         assert ((values >= 0) & (values <= 1)).all()
     assert (ihr + outside <= clinical).all()
-    assert (np.diff((ihr * hfr + outside)[3:]) > 0).all()
     fatality = ihr * hfr + outside
+    assert (np.diff(fatality[3:]) > 0).all()
     yang = np.array([0.0487, 0.142])  # Yang et al. 2021, Table: 65-74 and 75+
     assert np.abs(fatality[8:] / yang - 1).max() < 0.10
 
 
-def test_severity_reproduces_the_wave() -> None:
+def test_risks_follow_from_the_counts_by_age(scenario: Scenario) -> None:
+    """The three risks are the counts of severity.csv over its infected, to the three figures they are given to."""
+    infected = severity("people") * severity("attack")
+    admissions, deaths, outside = severity("admissions"), severity("deaths"), severity("outside")
+    assert by_age(scenario, "ihr") == pytest.approx(admissions / infected, rel=0.006)
+    assert by_age(scenario, "hfr") == pytest.approx((1 - outside) * deaths / admissions, rel=0.025)
+    assert by_age(scenario, "ifr_outside") == pytest.approx(outside * deaths / infected, rel=0.01)
+    assert admissions.sum() == pytest.approx(51_884, abs=1)
+    assert deaths[3:].sum() == pytest.approx(23_343, abs=1)
+
+
+def test_severity_reproduces_the_wave(scenario: Scenario) -> None:
     """With the attack rates used as denominators: 1.39 % fatality, 29 % of deaths outside, the observed totals."""
-    infected = by_age("derivation", "people") * by_age("derivation", "attack")
-    ihr, hfr, outside = (by_age("seir", n) for n in ("ihr", "hfr", "ifr_outside"))
+    infected = severity("people") * severity("attack")
+    ihr, hfr, outside = (by_age(scenario, n) for n in ("ihr", "hfr", "ifr_outside"))
     admissions, deaths = (infected * ihr).sum(), (infected * (ihr * hfr + outside)).sum()
-    share = infected.sum() / by_age("derivation", "people").sum()
+    share = infected.sum() / severity("people").sum()
     assert 0.195 < share < 0.23  # Stadlbauer et al. 2021, Pathela et al. 2021
     assert deaths / infected.sum() == pytest.approx(0.0139, abs=0.0002)
     assert (infected * outside).sum() / deaths == pytest.approx(0.29, abs=0.01)
@@ -128,43 +181,68 @@ def test_severity_reproduces_the_wave() -> None:
     assert deaths == pytest.approx(23_343, rel=0.01)
 
 
-def test_severity_equals_raw(raw: Path) -> None:
-    """Admissions and deaths by age follow the department's weekly rates by age within 1 %."""
-    people, attack = by_age("derivation", "people"), by_age("derivation", "attack")
-    infected, ihr = people * attack, by_age("seir", "ihr")
-    deaths = infected * (ihr * by_age("seir", "hfr") + by_age("seir", "ifr_outside"))
-    for name, total, ours, first in (("hosp", 51_884, infected * ihr, 0), ("death", 23_343, deaths, 3)):
+def test_severity_equals_raw(scenario: Scenario, raw: Path) -> None:
+    """Admissions and deaths by age follow the department's weekly rates by age: the risks 1 %, the counts exactly."""
+    people, infected = severity("people"), severity("people") * severity("attack")
+    ihr = by_age(scenario, "ihr")
+    deaths = infected * (ihr * by_age(scenario, "hfr") + by_age(scenario, "ifr_outside"))
+    for name, total, ours, counted, first in (
+        ("hosp", 51_884, infected * ihr, severity("admissions"), 0),
+        ("death", 23_343, deaths, severity("deaths"), 3),
+    ):
         weekly = pl.read_csv(raw / "nyc_covid" / f"weekly-{name}-rate-age.csv.gz", infer_schema_length=None).head(18)
         bands = [c for c in weekly.columns[2:] if c != "age_0_17"]
         counts = np.array([weekly[c].fill_null(0.0).sum() for c in bands]) * people[first:]
         assert ours[first:] / ours[first:].sum() == pytest.approx(counts / counts.sum(), rel=0.01)
         assert ours.sum() == pytest.approx(total, rel=0.01)
+        assert counted[first:] == pytest.approx(counts / counts.sum() * total, abs=0.3)
 
 
-def test_reductions_are_fractions_and_sum_at_most_to_one() -> None:
-    """Knots lie in 0..1; orders + voluntary passes 1 only for schools, where closing leaves no contact to avoid."""
-    rows = table("reductions.csv")
-    assert rows["reduction"].is_between(0.0, 1.0).all()
-    assert set(rows["part"]) == {"orders", "voluntary", "protection", "masks"}
-    assert not rows.select("date", "layer", "part").is_duplicated().any()
-    days = [dt.date(2020, 2, 1) + dt.timedelta(i) for i in range(151)]
-    for layer in ("household", "work", "community"):
-        total = sum(reduction(layer, p, days) for p in ("voluntary", "orders") if layer != "household" or p != "orders")
-        assert np.max(total) < 1.0
+def test_reductions_are_fractions_and_sum_at_most_to_one(scenario: Scenario) -> None:
+    """Reductions lie in 0..1; orders + voluntary passes 1 only for schools, where closing leaves no contact to avoid."""
+    days = run_days(scenario)
+    assert {each.label for each in scenario.interventions} == {None, "voluntary", "orders"}
+    for each in scenario.interventions:
+        assert "household" not in {**(each.reduce or {}), **(each.scale or {})}
+        for name in {**(each.reduce or {}), **(each.scale or {})}.values():
+            if name != "importations":
+                values = evaluated(scenario, str(name), days)
+                assert ((values >= 0) & (values <= 1)).all(), name
+    for layer in ("work", "community"):
+        total = reduction(scenario, layer, "voluntary", days) + reduction(scenario, layer, "orders", days)
+        assert 0.3 < total.max() < 1.0
 
 
-def test_orders_part_starts_with_an_order() -> None:
+def test_orders_part_starts_with_an_order(scenario: Scenario) -> None:
     """No effect of orders in a layer before the first order in it came into force (school 16, restaurants 17 March)."""
     orders = table("orders.csv")
-    for layer, number in (("school", 16), ("work", 17), ("community", 17)):
-        day = dt.date(2020, 3, number)
-        before, on = reduction(layer, "orders", [day - dt.timedelta(1), day])
+    for layer, number_of_day in (("school", 16), ("work", 17), ("community", 17)):
+        day = dt.date(2020, 3, number_of_day)
+        before, on = reduction(scenario, layer, "orders", [day - dt.timedelta(1), day])
         assert before == 0.0 and on > 0.0
         assert day in orders.filter(pl.col("layer") == layer)["date"].to_list()
-    assert orders["citation"].str.len_chars().min() > 10  # pyright: ignore[reportOptionalOperand, reportOperatorIssue]
+    assert min(len(text) for text in orders["citation"].to_list()) > 10
+    covered = dt.date(2020, 4, 17)
+    assert covered in orders.filter(pl.col("order").str.starts_with("Face coverings"))["date"].to_list()
+    before, on = evaluated(scenario, "masks", [covered - dt.timedelta(1), covered])
+    assert before == 1.0 and on == pytest.approx(0.93)  # Yang, Shaff, Shaman 2021: 7 % in the first month
 
 
-def test_reductions_follow_mobility(raw: Path) -> None:
+def test_order_dates_agree_with_the_policy_tracker(raw: Path) -> None:
+    """State-wide orders are in force in the tracker from the day in orders.csv; the city's schools closed earlier."""
+    tracker = pl.read_csv(raw / "oxcgrt_policy" / "US_NY.csv.gz", try_parse_dates=True, infer_schema_length=None)
+
+    def since(column: str, level: int) -> dt.date:
+        return tracker.filter(pl.col(column) >= level)["date"].min()  # pyright: ignore[reportReturnType]
+
+    orders = table("orders.csv")
+    pause = orders.filter(pl.col("order").str.contains("stay at home"))["date"].to_list()
+    assert pause == [since("c6_stay_at_home_requirements", 2)]
+    schools = orders.filter(pl.col("layer") == "school")["date"].to_list()
+    assert schools == [dt.date(2020, 3, 16)] and since("c1_school_closing", 3) - schools[0] == dt.timedelta(2)
+
+
+def test_reductions_follow_mobility(scenario: Scenario, raw: Path) -> None:
     """Weekly means of orders + voluntary are within 0.04 of the mobility they were sized from."""
     file = pl.read_csv(raw / "nyc_covid" / "google_mobility_NY_state.csv", try_parse_dates=True)
     file = file.with_columns(((pl.col("retail.recreation") + pl.col("transitstations")) / 2).alias("community"))
@@ -173,20 +251,45 @@ def test_reductions_follow_mobility(raw: Path) -> None:
             monday = dt.date(2020, 3, 23) + dt.timedelta(7 * week)
             part = file.filter(pl.col("date").is_between(monday, monday + dt.timedelta(length - 1)))
             days = part["date"].to_list()
-            total = reduction(layer, "orders", days) + reduction(layer, "voluntary", days)
+            total = reduction(scenario, layer, "orders", days) + reduction(scenario, layer, "voluntary", days)
             assert total.mean() == pytest.approx(part[column].mean(), abs=0.04), (layer, monday)
 
 
-def test_importations() -> None:
-    """One row per borough and day, never negative, split by borough alike on every day, about 464 people in all."""
-    rows = table("importations.csv")
-    assert rows["infections"].min() >= 0  # pyright: ignore[reportOptionalOperand, reportOperatorIssue]
-    initial, daily = rows.filter(pl.col("kind") == "initial"), rows.filter(pl.col("kind") == "daily")
-    assert initial["date"].unique().to_list() == [dt.date(2020, 2, 1)]
-    assert initial["infections"].sum() == 12
-    assert len(daily) == 60 * 5 and set(daily["borough"]) == set(BOROUGHS)
-    assert daily["infections"].sum() == pytest.approx(464, rel=0.02)
-    assert daily["date"].max() == dt.date(2020, 3, 31)
+def test_importations(scenario: Scenario) -> None:
+    """Twelve people at first and about 464 by the end of March, divided among the boroughs by population."""
+    initial, share = (setting(scenario, "importation", name).value for name in ("initial", "daily"))
+    assert isinstance(initial, dict) and isinstance(share, dict)
+    assert list(initial) == BOROUGHS and sum(initial.values()) == 12
+    ages = table("borough_age.csv")
+    people = np.array([ages.filter(pl.col("borough") == b)["people"].sum() for b in BOROUGHS])
+    assert np.array(list(share.values())) == pytest.approx(people / people.sum(), abs=0.0001)
+    brought = next(each for each in scenario.interventions if each.name == "importations")
+    assert brought.scale == {"importation.daily": "importations"} and brought.label is None
+    days = run_days(scenario)
+    daily = evaluated(scenario, "importations", days)
+    assert daily.min() >= 0 and daily.sum() * sum(share.values()) == pytest.approx(464, rel=0.02)
+    assert max(day for day, people in zip(days, daily, strict=True) if people > 0) == dt.date(2020, 3, 31)
+
+
+def test_arms_move_or_omit_the_orders_only(scenario: Scenario) -> None:
+    """Weeks earlier shift what is labelled orders, "no orders" omits it, and shielding starts from the same world."""
+    arms = {arm.name: arm for arm in scenario.arms}
+    assert arms["one week earlier"].shift == {"orders": "-7d"} and arms["two weeks earlier"].shift == {"orders": "-14d"}
+    assert arms["no orders"].omit == ("orders",)
+    shielded, homes = arms["protect those over 65"].interventions
+    assert shielded.where == {"age": ("65-74", "75+"), "residence": ("household",)} and shielded.uptake == 0.75
+    assert shielded.scale_column == {"activity": 0.25}  # Davies et al. 2020, 10.1016/S2468-2667(20)30133-X, Table 1
+    assert homes.where == {"residence": ("care home",)} and homes.scale_column == {"activity": 0.5}
+
+
+def test_mixing_by_borough(scenario: Scenario) -> None:
+    """School and community: a share at home, the rest by the people of the other boroughs."""
+    ages = table("borough_age.csv")
+    people = np.array([ages.filter(pl.col("borough") == b)["people"].sum() for b in BOROUGHS], dtype=np.float64)
+    for layer, home in (("school", 0.95), ("community", 0.8)):
+        given = np.array(next(each for each in scenario.networks if each.name == layer).params["mixing"].value)
+        others = np.tile(people, (5, 1)) * (1 - np.eye(5))
+        assert given == pytest.approx(home * np.eye(5) + (1 - home) * others / others.sum(1, keepdims=True), abs=0.0002)
 
 
 def test_commuting() -> None:
