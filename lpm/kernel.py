@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from lpm.errors import InputError, unknown
-from lpm.types import Array, Columns, Tables
+from lpm.types import Tables
 
 if TYPE_CHECKING:
     from lpm.clock import Clock
@@ -73,7 +73,9 @@ class Kernel:
     Attributes:
         name: Registered name.
         Params: Frozen dataclass whose fields are made by `parameter(...)`.
-        columns: Columns that the kernel declares (its own state, among them all that it writes).
+        columns: Columns of table "agents" that the kernel declares (its own state, among them all that it writes).
+        tables: Columns of other tables that it declares, by table: "globals" has one row, the scenario says how many
+            rows others ("items", "places") have. Every device holds all of them.
         reads: Names of columns that must exist.
         writes: Names of columns that `step` and `init` return.
         schedule: "synchronous", "random-sequential", "random pairs" or "one event".
@@ -82,6 +84,7 @@ class Kernel:
     name: ClassVar[str]
     Params: ClassVar[type[Any]]
     columns: ClassVar[tuple[Column, ...]] = ()
+    tables: ClassVar[Mapping[str, tuple[Column, ...]]] = {}
     reads: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[tuple[str, ...]] = ()
     schedule: ClassVar[str] = "synchronous"
@@ -102,15 +105,15 @@ class Kernel:
         return params
 
     @classmethod
-    def init(cls, key: Key, tables: Tables, params: Any, clock: Clock) -> Columns:
+    def init(cls, key: Key, tables: Tables, params: Any, clock: Clock) -> Mapping[str, Any]:
         """Return the columns of `writes` at the start; `params` is what `prepare` returned."""
         return {}
 
     @classmethod
     def step(
         cls, key: Key, tables: Tables, networks: Mapping[str, Layer], params: Any, clock: Clock
-    ) -> Mapping[str, Array]:
-        """Return the new values of the columns of `writes` in table "agents".
+    ) -> Mapping[str, Any]:
+        """Return the new values of the columns of `writes` in table "agents", and of other tables by their name.
 
         Args:
             key: Names the stream of this instance and step (`lpm.random`).

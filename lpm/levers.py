@@ -16,12 +16,15 @@ import jax.numpy as jnp
 
 from lpm import random
 from lpm.network import Layer
+from lpm.ops.collective import gather_rows
 from lpm.ops.groups import total
+from lpm.ops.hazard import scaled_draw
 from lpm.ops.neighbours import count_neighbours
 from lpm.ops.ration import ration
 from lpm.policy import Filter, Intervention
 from lpm.population import Column
 from lpm.random import Key
+from lpm.ties import Ties, add, refresh, remove, touching
 from lpm.types import Array, Columns
 
 NEVER = -1
@@ -71,23 +74,77 @@ def reach(
     since = jnp.where((since != NEVER) & (passed >= numbers["duration"]), NEVER, since)
 
     def choose(since: Array) -> Array:
-        wanted = passes(lever.where, agents)
-        if lever.neighbours:
-            near = jnp.zeros(wanted.shape, jnp.int32)
-            for name in lever.neighbours:
-                near = near + count_neighbours(networks[name], lambda x, z, c: x[0], (wanted,))
-            wanted = (near > 0) & agents["present"]
-        if degree_rank is not None:
-            wanted = wanted & (degree_rank < lever.top[1])
         ids = agents["id"]
-        wanted = wanted & (since == NEVER)
-        wanted = wanted & _draw(key, "share", ids, numbers["share"]) & _draw(key, "uptake", ids, numbers["uptake"])
+        wanted = concerned(lever, numbers, agents, networks, degree_rank, key) & (since == NEVER)
         if lever.capacity is not None:
             order = random.agent_bits(random.purpose(random.at_step(key, clock.step), "order"), ids)
             wanted = ration(wanted, agents["weight"], order, numbers["capacity"], clock.shards)
         return jnp.where(wanted, clock.step, since)
 
     return jax.lax.cond(on, choose, lambda since: since, since)
+
+
+def concerned(
+    lever: Intervention,
+    numbers: Mapping[str, Array],
+    agents: Columns,
+    networks: Mapping[str, Layer],
+    degree_rank: Array | None,
+    key: Key,
+) -> Array:
+    """Return bool [rows], whom the lever concerns: filters, neighbours, degree, and who takes part."""
+    wanted = passes(lever.where, agents)
+    if lever.neighbours:
+        near = jnp.zeros(wanted.shape, jnp.int32)
+        for name in lever.neighbours:
+            near = near + count_neighbours(networks[name], lambda x, z, c: x[0], (wanted,))
+        wanted = (near > 0) & agents["present"]
+    if degree_rank is not None:
+        wanted = wanted & (degree_rank < lever.top[1])
+    ids = agents["id"]
+    return wanted & _draw(key, "share", ids, numbers["share"]) & _draw(key, "uptake", ids, numbers["uptake"])
+
+
+def change_ties(
+    lever: Intervention, numbers: Mapping[str, Array], on: Array, chosen: Array, layer: Ties, key: Key, clock: Any
+) -> Ties:
+    """Return a dynamic layer after an act of a lever on ties, rows made anew.
+
+    "add_ties" joins pairs drawn at random among the agents concerned; a pair of one agent, or one that is tied already,
+    adds nothing. "remove_ties" removes ties, drawn at random, that have an end among them.
+
+    Args:
+        lever: Structure of the intervention, its one effect on this layer.
+        numbers: Its numbers in this arm; `value` is the number of ties per act.
+        on: bool scalar, whether it acts in this step.
+        chosen: bool [rows], whom it concerns.
+        layer: The ties.
+        key: Stream of this intervention (without the step).
+        clock: The clock.
+    """
+    draws = random.purpose(random.at_step(key, clock.step), "ties")
+    most = layer.capacity
+    count = jnp.round(numbers["value"][clock.step, 0]).astype(jnp.int32)
+
+    def act(ties: Ties) -> Ties:
+        everyone = gather_rows(chosen, clock.shards)
+        if lever.effects[0].kind == "remove_ties":
+            ends = jnp.sort(ties.ends, axis=1)
+            order = random.bits(draws, ends[:, 0], ends[:, 1])  # a draw of the tie's, whatever slot it is in
+            able = ties.alive & touching(ties, everyone)
+            rank = jnp.zeros(most, jnp.int32).at[jnp.lexsort((ends[:, 1], ends[:, 0], order, ~able))].set(
+                jnp.arange(most, dtype=jnp.int32)
+            )
+            return remove(ties, able & (rank < count))
+        upto = jnp.cumsum(everyone, dtype=jnp.int32)
+        turn = jnp.arange(most, dtype=jnp.int32)
+        pair = [
+            jnp.searchsorted(upto, scaled_draw(random.bits(draws, turn, end), upto[-1]) + 1).astype(jnp.int32)
+            for end in (0, 1)
+        ]
+        return add(ties, pair[0], pair[1], (turn < count) & (upto[-1] > 1))
+
+    return refresh(jax.lax.cond(on, act, lambda same: same, layer))
 
 
 def _draw(key: Key, purpose: str, ids: Array, chance: Array) -> Array:
@@ -144,9 +201,9 @@ def tally(since: Array, numbers: Mapping[str, Array], agents: Columns, clock: An
 
 def once(lever: Intervention, written: set[str], schema: Mapping[str, Column]) -> Intervention:
     """Return the lever with effects on columns that kernels write, and additions, marked as happening once."""
-    kinds = tuple(
-        replace(e, kind=f"{e.kind}_once") if e.target in written or e.kind.startswith("add") else e
-        for e in lever.effects
-        if e.target in schema
-    )
-    return replace(lever, effects=kinds)
+
+    def single(kind: str, column: str) -> bool:
+        return column in schema and (column in written or kind == "add_column")
+
+    marked = tuple(replace(e, kind=f"{e.kind}_once") if single(e.kind, e.target) else e for e in lever.effects)
+    return replace(lever, effects=marked)

@@ -118,6 +118,7 @@ class Layer:
         shards: Number of devices over which rows are spread; 1 = no collective.
         complete: Everybody meets everybody: no arcs; `columns["rate"]` is the contacts per day with each other agent.
         home: Contacts that go on when a person withdraws from public life (the column `activity` does not touch them).
+        replicated: Every device holds all rows (a dynamic layer): ops compute all of them and keep their own.
         scale: float32 scalar, what policy leaves of the layer's contacts at this step.
     """
 
@@ -131,6 +132,7 @@ class Layer:
     shards: int = field(default=1, metadata={"static": True})
     complete: bool = field(default=False, metadata={"static": True})
     home: bool = field(default=False, metadata={"static": True})
+    replicated: bool = field(default=False, metadata={"static": True})
 
 
 def _width(degrees: HostArray) -> int:

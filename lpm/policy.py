@@ -127,8 +127,13 @@ class Intervention:
 
     @property
     def on_agents(self) -> bool:
-        """Whether it acts on agents (and not on the whole run)."""
+        """Whether it acts on agents, or on ties of agents (and not on the whole run)."""
         return self.effects[0].kind not in SCALAR
+
+    @property
+    def on_ties(self) -> bool:
+        """Whether it adds or removes ties."""
+        return self.effects[0].kind in ("add_ties", "remove_ties")
 
     def in_force(self, steps: int) -> HostArray:
         """Return bool [steps], the steps at which it is in force as far as dates say."""

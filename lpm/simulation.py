@@ -27,7 +27,9 @@ from lpm.ops.collective import AXIS
 from lpm.ops.dispatch import using
 from lpm.policy import PolicyData, PolicyPlan
 from lpm.population import Column
-from lpm.types import Array, Columns
+from lpm.restrictions import conditions, layers_left, parameters_left
+from lpm.ties import Ties
+from lpm.types import Array, Columns, Tables
 
 
 @dataclass(frozen=True)
@@ -100,12 +102,16 @@ class State:
         since: Per agent intervention, int32 [rows], the step at which an agent was reached.
         triggers: Per triggered intervention, whether its condition holds.
         last: Sums of the step before, where a trigger looks at them.
+        tables: Columns of the tables beside "agents", by table; every device holds all of them.
+        ties: The dynamic layers; every device holds all of them.
     """
 
     agents: dict[str, Array]
     since: dict[str, Array]
     triggers: dict[str, Array]
     last: dict[str, Array]
+    tables: dict[str, dict[str, Array]] = field(default_factory=dict[str, dict[str, Array]])
+    ties: dict[str, Ties] = field(default_factory=dict[str, Ties])
 
 
 @dataclass(frozen=True)
@@ -133,10 +139,11 @@ class Simulation:
         devices = jax.devices()[: model.shards]
         self.mesh = Mesh(np.array(devices), (AXIS,))
         batch, flat, everywhere = P(None, AXIS), P(AXIS), P()
-        states = State(batch, batch, everywhere, everywhere)  # type: ignore[arg-type]
+        specs: Any = (batch, batch, everywhere, everywhere, everywhere, everywhere)
+        states = State(*specs)
         spread = functools.partial(jax.shard_map, mesh=self.mesh, check_vma=False)
         self._start = jax.jit(
-            spread(self._start_shard, in_specs=(flat, everywhere), out_specs=states)  # columns are not yet batched
+            spread(self._start_shard, in_specs=(flat, everywhere, everywhere, everywhere), out_specs=states)
         )
         self._advance = jax.jit(
             spread(
@@ -151,10 +158,20 @@ class Simulation:
         """Return the arrays (agents or blocks first) spread over the devices."""
         return jax.device_put(tree, NamedSharding(self.mesh, P(AXIS)))
 
-    def start(self, agents: Columns, members: Member) -> State:
-        """Return the states of a batch of members (leading axis) before the first step."""
+    def start(
+        self, agents: Columns, members: Member, tables: Tables | None = None, ties: Mapping[str, Ties] | None = None
+    ) -> State:
+        """Return the states before the first step.
+
+        Args:
+            agents: Columns of table "agents", not batched.
+            members: A batch of members (leading axis).
+            tables: Columns of other tables, not batched.
+            ties: The dynamic layers as they begin, not batched.
+        """
+        others = {name: dict(columns) for name, columns in (tables or {}).items()}
         with using(self.model.backend):
-            return self._start(dict(agents), members)
+            return self._start(dict(agents), members, others, dict(ties or {}))
 
     def advance(self, state: State, members: Member, world: World, first: int, count: int) -> tuple[State, Any]:
         """Return the states after `count` steps from step `first`, and the sums [members, capacity, ...] of the steps.
@@ -167,7 +184,8 @@ class Simulation:
     def shapes(self) -> dict[str, Any]:
         """Return shape and dtype of the sums of one step, [members, 1, ...], as `advance` returns them."""
         record = self.model.recorder.shapes()
-        tallies = [f"{kind}:{lever.name}" for lever in self.model.policy.agents for kind in ("reached", "active")]
+        lasting = [lever for lever in self.model.policy.agents if not lever.on_ties]
+        tallies = [f"{kind}:{lever.name}" for lever in lasting for kind in ("reached", "active")]
         whole = {**record, **{name: (2,) for name in tallies}}
         return {name: np.zeros((1, 1, *shape), np.uint32) for name, shape in whole.items()}
 
@@ -176,23 +194,27 @@ class Simulation:
             return jax.vmap(function)(*arguments)
         return jax.lax.map(lambda one: function(*one), arguments)
 
-    def _start_shard(self, agents: dict[str, Array], members: Member) -> State:
+    def _start_shard(
+        self, agents: dict[str, Array], members: Member, others: dict[str, dict[str, Array]], ties: dict[str, Ties]
+    ) -> State:
         model = self.model
         clock = Clock(jnp.int32(0), model.dt, model.shards)
 
         def one(member: Member) -> State:
-            columns = dict(agents)
+            tables = {**others, "agents": dict(agents)}
             for behaviour in model.behaviours:
                 params = member.params[behaviour.name]
-                tables = {"agents": _seen(behaviour, columns)}
+                seen = {**tables, "agents": _seen(behaviour, tables["agents"])}
                 key = random.instance(random.root(member.seed), behaviour.name)
-                ready = behaviour.kernel.prepare(params, tables, clock)
-                columns |= _written(behaviour, behaviour.kernel.init(key, tables, ready, clock), columns)
+                ready = behaviour.kernel.prepare(params, seen, clock)
+                tables = _after(behaviour, behaviour.kernel.init(key, seen, ready, clock), tables)
+            columns = tables.pop("agents")
             rows = columns["id"].shape
-            since = {lever.name: jnp.full(rows, levers.NEVER, jnp.int32) for lever in model.policy.agents}
+            lasting = [lever for lever in model.policy.agents if not lever.on_ties]
+            since = {lever.name: jnp.full(rows, levers.NEVER, jnp.int32) for lever in lasting}
             triggers = {name: jnp.bool_(False) for name in _triggers(model)}
             last = model.recorder.record(columns, columns, model.recorder.cell(columns), model.shards)
-            return State(columns, since, triggers, last if triggers else {})
+            return State(columns, since, triggers, last if triggers else {}, tables, ties)
 
         return self._batched(one, members)
 
@@ -203,7 +225,8 @@ class Simulation:
         model = self.model
         cell = model.recorder.cell(state.agents)
         start = Clock(first, model.dt, model.shards)
-        ready = {b.name: self._ready(b, member.params[b.name], state.agents, start) for b in model.behaviours}
+        tables = {**state.tables, "agents": state.agents}
+        ready = {b.name: self._ready(b, member.params[b.name], tables, start) for b in model.behaviours}
 
         def body(i: Array, carry: tuple[State, Any]) -> tuple[State, Any]:
             state, sums = carry
@@ -214,8 +237,8 @@ class Simulation:
         sums = jax.tree.map(lambda s: jnp.zeros((model.capacity, *s.shape), s.dtype), shapes)
         return jax.lax.fori_loop(0, count, body, (state, sums))
 
-    def _ready(self, behaviour: Behaviour, params: Any, agents: Columns, clock: Clock) -> Any:
-        return behaviour.kernel.prepare(params, {"agents": _seen(behaviour, agents)}, clock)
+    def _ready(self, behaviour: Behaviour, params: Any, tables: Tables, clock: Clock) -> Any:
+        return behaviour.kernel.prepare(params, {**tables, "agents": _seen(behaviour, tables["agents"])}, clock)
 
     def _step(
         self, state: State, member: Member, world: World, ready: Mapping[str, Any], cell: Array, step: Array
@@ -225,8 +248,10 @@ class Simulation:
         clock = Clock(step, model.dt, model.shards)
         root = random.root(member.seed)
         before = agents = state.agents
-        triggers = self._conditions(state, policy, step)
-        layers = self._layers(world.layers, policy, triggers, step)
+        triggers = conditions(model.policy, model.recorder, policy, state.triggers, state.last, step)
+        ties = dict(state.ties)
+        there = world.layers | {name: dynamic.layer for name, dynamic in ties.items()}
+        layers = layers_left(model.policy, there, policy, triggers, step)
 
         since, tallies, view = dict(state.since), {}, dict(agents)
         for lever in model.policy.agents:
@@ -234,83 +259,42 @@ class Simulation:
             on = numbers["on"][step] & triggers.get(lever.name, jnp.array(True))
             key = random.instance(root, f"intervention:{lever.name}")
             rank = world.ranks.get(lever.name)
+            if lever.on_ties:
+                name = lever.effects[0].target
+                chosen = levers.concerned(lever, numbers, view, layers, rank, key)
+                ties[name] = levers.change_ties(lever, numbers, on, chosen, ties[name], key, clock)
+                layers[name] = replace(ties[name].layer, scale=layers[name].scale)
+                continue
             since[lever.name] = levers.reach(
                 lever, numbers, on, state.since[lever.name], view, layers, rank, key, clock
             )
-        for lever in model.policy.agents:
+        lasting = [lever for lever in model.policy.agents if not lever.on_ties]
+        for lever in lasting:
             numbers, reached = policy.agents[lever.name], since[lever.name]
             agents = levers.happen(lever, numbers, reached, agents, clock)
             tallies |= {f"{k}:{lever.name}": v for k, v in levers.tally(reached, numbers, agents, clock).items()}
         view = dict(agents)
-        for lever in model.policy.agents:
+        for lever in lasting:
             view = levers.lay_over(lever, policy.agents[lever.name], since[lever.name], view, clock)
 
+        tables = dict(state.tables)
         for behaviour in model.behaviours:
             params = ready[behaviour.name]
             if any(path.startswith(f"{behaviour.name}.") for path in model.policy.parameters):
-                changed = self._parameters(behaviour.name, member, triggers, step)
-                params = self._ready(behaviour, changed, agents, clock)
+                changed = parameters_left(
+                    model.policy, behaviour.name, member.params[behaviour.name], policy, triggers, step
+                )
+                params = self._ready(behaviour, changed, {**tables, "agents": agents}, clock)
             key = random.at_step(random.instance(root, behaviour.name), step)
             networks = {name: layers[name] for name in behaviour.layers}
-            new = behaviour.kernel.step(key, {"agents": _seen(behaviour, view)}, networks, params, clock)
-            written = _written(behaviour, new, agents)
-            agents, view = agents | written, view | written
+            seen = {**tables, "agents": _seen(behaviour, view)}
+            new = behaviour.kernel.step(key, seen, networks, params, clock)
+            written = _after(behaviour, new, {**tables, "agents": {}}, like=agents)
+            agents, view = agents | written["agents"], view | written.pop("agents")
+            tables = written
         record = model.recorder.record(before, agents, cell, model.shards)
         last = {name: record[name] for name in state.last}
-        return State(agents, since, triggers, last), record | tallies
-
-    def _conditions(self, state: State, policy: PolicyData, step: Array) -> dict[str, Array]:
-        """Return for every triggered intervention whether its condition holds, from the sums of the step before."""
-        holds: dict[str, Array] = {}
-        for lever in (*self.model.policy.triggered, *self.model.policy.agents):
-            if lever.trigger is None:
-                continue
-            numbers = (policy.triggered | policy.agents)[lever.name]
-            value = self.model.recorder.value(lever.trigger.metric, lever.trigger.group, state.last)
-            sign = 1.0 if lever.trigger.rising else -1.0
-            begins = sign * value > sign * numbers["level"]
-            ends = sign * value < sign * numbers["release"]  # a release of NaN never ends it
-            was = state.triggers[lever.name]
-            if not lever.on_agents:  # a condition on agents' levers outlives the steps between two acts (`every`)
-                was = was & numbers["on"][step]
-            holds[lever.name] = begins | (was & ~ends)
-        return holds
-
-    def _layers(
-        self, layers: Mapping[str, Layer], policy: PolicyData, triggers: Mapping[str, Array], step: Array
-    ) -> dict[str, Layer]:
-        """Return the layers with what policy leaves of their contacts at this step."""
-        scales = {name: policy.layers[step, i] for i, name in enumerate(self.model.policy.layers)}
-        for lever in self.model.policy.triggered:
-            numbers = policy.triggered[lever.name]
-            for i, effect in enumerate(lever.effects):
-                if effect.target in scales:
-                    value = numbers["value"][step, i]
-                    on = triggers[lever.name] & numbers["on"][step]
-                    left = jnp.maximum(1 - value, 0) if effect.kind == "reduce" else value
-                    now = left if effect.kind == "set" else scales[effect.target] * left
-                    scales[effect.target] = jnp.where(on, now, scales[effect.target])
-        return {name: replace(layer, scale=scales[name]) for name, layer in layers.items()}
-
-    def _parameters(self, name: str, member: Member, triggers: Mapping[str, Array], step: Array) -> Any:
-        """Return the parameters of a behaviour as policy leaves them at this step."""
-        params, policy, made = member.params[name], member.policy, self.model.policy
-        for i, path in enumerate(made.parameters):
-            instance, _, key = path.partition(".")
-            if instance != name:
-                continue
-            value = getattr(params, key)
-            fixed = policy.fixed[step, i]
-            value = jnp.where(jnp.isnan(fixed), value, fixed) * policy.factors[step, i]
-            for lever in made.triggered:
-                numbers = policy.triggered[lever.name]
-                for j, effect in enumerate(lever.effects):
-                    if effect.target == path:
-                        given = numbers["value"][step, j]
-                        now = given if effect.kind == "set" else value * given
-                        value = jnp.where(triggers[lever.name] & numbers["on"][step], now, value)
-            params = replace(params, **{key: value})
-        return params
+        return State(agents, since, triggers, last, tables, ties), record | tallies
 
 
 def _triggers(model: Model) -> list[str]:
@@ -322,9 +306,29 @@ def _seen(behaviour: Behaviour, columns: Columns) -> dict[str, Array]:
     return dict(columns) | {name: columns[behind] for name, behind in behaviour.columns}
 
 
-def _written(behaviour: Behaviour, new: Columns, columns: Columns) -> dict[str, Array]:
+def _after(
+    behaviour: Behaviour, new: Mapping[str, Any], tables: Tables, like: Columns | None = None
+) -> dict[str, dict[str, Array]]:
+    """Return the tables after what a kernel returned: columns of "agents", or columns by the name of another table.
+
+    Args:
+        behaviour: The kernel's use.
+        new: What it returned.
+        tables: The tables before.
+        like: What its columns of "agents" are compared with; None = the table's own.
+    """
+    agents = {name: values for name, values in new.items() if not isinstance(values, Mapping)}
+    before = tables["agents"] if like is None else like
+    result = {name: dict(columns) for name, columns in tables.items()}
+    result["agents"] |= _written(behaviour, agents, before, dict(behaviour.columns))
+    for name, columns in new.items():
+        if isinstance(columns, Mapping):
+            result[name] |= _written(behaviour, columns, tables[name], {})
+    return result
+
+
+def _written(behaviour: Behaviour, new: Columns, columns: Columns, behind: Mapping[str, str]) -> dict[str, Array]:
     """Return what a kernel wrote under the population's names, after checking shapes and dtypes."""
-    behind = dict(behaviour.columns)
     result: dict[str, Array] = {}
     for name, values in new.items():
         old = columns[behind.get(name, name)]

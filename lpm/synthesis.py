@@ -30,7 +30,7 @@ _mix = numba.njit(cache=True, inline="always")(scalar_mix)
 
 
 @numba.njit(cache=True)
-def shuffled(i: int, n: int, k0: int, k1: int) -> int:
+def shuffled(i: Any, n: Any, k0: Any, k1: Any) -> Any:
     """Return where a keyed permutation of 0 .. n-1 sends i.
 
     A Feistel network of 4 rounds over the least number of bits that holds n - 1, walked until it lands below n
@@ -55,7 +55,7 @@ def shuffled(i: int, n: int, k0: int, k1: int) -> int:
 
 
 @numba.njit(cache=True)
-def nearby(i: int, n: int, window: float, k0: int, k1: int) -> int:
+def nearby(i: Any, n: Any, window: Any, k0: Any, k1: Any) -> Any:
     """Return where a permutation of 0 .. n-1 that moves nothing by more than 1.5 windows sends i.
 
     Blocks of `window` n places are shuffled, then the blocks that lie half a block further.

@@ -65,6 +65,7 @@ def from_network(
     simple: bool = True,
     home: bool = False,
     where: str = "ties",
+    shards: int = 1,
 ) -> Ties:
     """Return a dynamic layer that begins with the ties of a whole undirected network.
 
@@ -76,6 +77,7 @@ def from_network(
         simple: See `Ties`.
         home: See `lpm.network.Layer`.
         where: Named in errors.
+        shards: Number of devices; every one holds all slots and all rows.
 
     Raises:
         InputError: A complete, directed, weighted or partial network, or more ties than capacity.
@@ -105,13 +107,13 @@ def from_network(
         jnp.asarray(rank),
         jnp.asarray(True),
         jnp.asarray(False),
-        _empty(size, capacity, home),
+        _empty(size, capacity, home, shards),
         simple,
     )
     return jax.jit(refresh)(ties)
 
 
-def _empty(size: int, capacity: int, home: bool) -> Layer:
+def _empty(size: int, capacity: int, home: bool, shards: int) -> Layer:
     """Return rows without arcs, with the blocks that `capacity` ties need at most: sum of ceil(degree / WIDTH)."""
     blocks = (2 * capacity + min(size, 2 * capacity) * (WIDTH - 1)) // WIDTH
     return Layer(
@@ -122,7 +124,9 @@ def _empty(size: int, capacity: int, home: bool) -> Layer:
         jnp.ones(1, jnp.float32),
         size=size,
         rows=size,
+        shards=shards,
         home=home,
+        replicated=True,
     )
 
 

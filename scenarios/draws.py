@@ -58,7 +58,7 @@ def _drawn(
 ) -> dict[str, Any]:
     """Return the parameters of a seed; a parameter's draw depends on the seed and its path only.
 
-    A vector keeps its pattern over levels: the prior is that of its first level and moves the others by the same factor.
+    A vector keeps its pattern over levels: the prior is that of its first level and moves the others by its factor.
     """
     made = dict(params)
     for (instance, name), prior in priors.items():

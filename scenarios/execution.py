@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ class _Runner:
         member = self.assembly.member(arm, seed, params)
         place = self.folder / "checkpoints" / f"{index}-{seed}"
         clock = time.perf_counter()
-        state = simulation.start(self.assembly.agents, member)
+        state = simulation.start(self.assembly.agents, member, self.assembly.tables, self.assembly.ties)
         _wait(state)
         first_compile = self.seconds["compile"] == 0.0
         if first_compile:
@@ -123,6 +124,7 @@ class _Runner:
             stop = self._next_stop(at, asked)
             state, chunk = simulation.advance(state, member, self.assembly.world, at, stop - at)
             _wait(state)
+            self._check_capacity(state)
             now = time.perf_counter()
             if first_compile:
                 self.seconds["compile"] += now - clock
@@ -160,7 +162,20 @@ class _Runner:
             "since": {name: np.asarray(values)[0, :size] for name, values in state.since.items()},
             "triggers": {name: np.asarray(values) for name, values in state.triggers.items()},
             "last": {name: np.asarray(values)[0] for name, values in state.last.items()},
+            "tables": {t: {n: np.asarray(v)[0] for n, v in columns.items()} for t, columns in state.tables.items()},
+            "ties": {
+                name: {"ends": np.asarray(ties.ends)[0], "alive": np.asarray(ties.alive)[0]}
+                for name, ties in state.ties.items()
+            },
         }
+
+    def _check_capacity(self, state: State) -> None:
+        for name, ties in state.ties.items():
+            if np.asarray(ties.overflow).any():
+                raise InputError(
+                    f"{self.assembly.scenario.label}: layer '{name}' ran out of its {ties.ends.shape[1]} tie slots; "
+                    "give it a larger capacity"
+                )
 
     def _save(self, place: Path, state: State, sums: list[dict[str, HostArray]], at: int) -> None:
         joined = {name: np.concatenate([chunk[name] for chunk in sums]) for name in sums[0]}
@@ -190,8 +205,14 @@ class _Runner:
         small = {
             "triggers": dict(arrays["triggers"]),
             "last": {name: values[None] for name, values in arrays["last"].items()},
+            "tables": {t: {n: v[None] for n, v in columns.items()} for t, columns in arrays["tables"].items()},
+            "ties": {
+                name: replace(ties, **{n: v[None] for n, v in arrays["ties"][name].items()}, changed=np.ones(1, bool))
+                for name, ties in state.ties.items()
+            },
         }
-        made = State(**whole, **small)
+        parts: dict[str, Any] = {**whole, **small}
+        made = State(**parts)
         placed = jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), made, state)
         self.done_steps += at
         return placed, sums, at

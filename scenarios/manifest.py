@@ -20,7 +20,8 @@ from lpm.ops import dispatch
 from lpm.policy import Arm, Intervention
 from lpm.population import frame_of
 from lpm.scenarios import tables
-from lpm.scenarios.assembly import Assembly, NetworkFacts
+from lpm.scenarios.assembly import Assembly
+from lpm.scenarios.layers import NetworkFacts
 from lpm.types import HostArray
 
 DEGREE_BINS = (*range(41), 50, 60, 80, 100, 200, 500, 1_000, 10_000, 100_000, 10**9)

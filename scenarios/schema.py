@@ -120,6 +120,8 @@ class LayerTable(Parametrised):
         seed: Seed of the layer; absent = the population's (layers of different names differ all the same).
         scale: Constant factor on its contacts.
         home: Contacts that go on when a person withdraws from public life (`activity` does not touch them).
+        dynamic: Its ties can be added and removed while the scenario runs.
+        capacity: Most ties that a dynamic layer can have at once; absent = a quarter more than at the start.
         source: Where it comes from.
     """
 
@@ -128,7 +130,15 @@ class LayerTable(Parametrised):
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     scale: Annotated[float, Field(ge=0)] = 1.0
     home: bool = False
+    dynamic: bool = False
+    capacity: Count | None = None
     source: str = ""
+
+
+class OtherTable(Part):
+    """The size of a table that kernels declare beside "agents" (songs, places, messages)."""
+
+    rows: Count
 
 
 class KernelTable(Parametrised):
@@ -199,6 +209,7 @@ class Scenario(Part):
     population: PopulationTable
     networks: Annotated[tuple[LayerTable, ...], BeforeValidator(as_tuple)] = ()
     kernels: Annotated[tuple[KernelTable, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+    tables: dict[Name, OtherTable] = Field(default_factory=dict)
     series: dict[Name, Series] = Field(default_factory=dict)
     metrics: dict[Name, Metric] = Field(default_factory=dict)
     interventions: Interventions = ()

@@ -73,7 +73,7 @@ def straight(scenario: Path) -> pl.DataFrame:
 def killed(scenario: Path) -> Path:
     """The folder of a run that was killed (SIGKILL) some time after its second checkpoint."""
     out = scenario.parent / "killed"
-    command = [sys.executable, "-m", "lpm", "run", str(scenario), "--out", str(out), "--checkpoint-every", "7", "--quiet"]
+    command = [sys.executable, "-m", "lpm", "run", str(scenario), "--out", str(out), "--checkpoint-every", "7"]
     environment = {**os.environ, "XLA_FLAGS": ""}
     process = subprocess.Popen(command, env=environment)
     place, limit = out / "checkpoints" / "0-0", time.monotonic() + 120
@@ -124,7 +124,11 @@ def test_a_foreign_checkpoint_is_refused(
     assert "another scenario" in capsys.readouterr().err
 
 
-ARRAYS: dict[str, Any] = {"agents": {"state": np.arange(5, dtype=np.uint8)}, "since": {}, "sums": {"x": np.ones((3, 2))}}
+ARRAYS: dict[str, Any] = {
+    "agents": {"state": np.arange(5, dtype=np.uint8)},
+    "since": {},
+    "sums": {"x": np.ones((3, 2))},
+}
 
 
 def test_round_trip_and_schema_difference(tmp_path: Path):

@@ -199,7 +199,7 @@ def test_severity_equals_raw(scenario: Scenario, raw: Path) -> None:
 
 
 def test_reductions_are_fractions_and_sum_at_most_to_one(scenario: Scenario) -> None:
-    """Reductions lie in 0..1; orders + voluntary passes 1 only for schools, where closing leaves no contact to avoid."""
+    """Reductions lie in 0..1; orders + voluntary passes 1 only for schools: closed, no contact is left to avoid."""
     days = run_days(scenario)
     assert {each.label for each in scenario.interventions} == {None, "voluntary", "orders"}
     for each in scenario.interventions:
@@ -231,15 +231,16 @@ def test_orders_part_starts_with_an_order(scenario: Scenario) -> None:
 def test_order_dates_agree_with_the_policy_tracker(raw: Path) -> None:
     """State-wide orders are in force in the tracker from the day in orders.csv; the city's schools closed earlier."""
     tracker = pl.read_csv(raw / "oxcgrt_policy" / "US_NY.csv.gz", try_parse_dates=True, infer_schema_length=None)
-
-    def since(column: str, level: int) -> dt.date:
-        return tracker.filter(pl.col(column) >= level)["date"].min()  # pyright: ignore[reportReturnType]
-
     orders = table("orders.csv")
-    pause = orders.filter(pl.col("order").str.contains("stay at home"))["date"].to_list()
-    assert pause == [since("c6_stay_at_home_requirements", 2)]
-    schools = orders.filter(pl.col("layer") == "school")["date"].to_list()
-    assert schools == [dt.date(2020, 3, 16)] and since("c1_school_closing", 3) - schools[0] == dt.timedelta(2)
+
+    def ordered(words: str) -> list[dt.date]:
+        return orders.filter(pl.col("order").str.contains(words))["date"].unique().to_list()
+
+    everywhere = tracker.filter((pl.col("c1_school_closing") >= 2) & (pl.col("c1_flag") == 1))
+    assert ordered("stay at home") == [tracker.filter(pl.col("c6_stay_at_home_requirements") >= 2)["date"].min()]
+    assert ordered("Face coverings") == [tracker.filter(pl.col("h6_facial_coverings") >= 2)["date"].min()]
+    assert ordered("Public schools") == [dt.date(2020, 3, 16)]
+    assert everywhere["date"].min() == dt.date(2020, 3, 19)
 
 
 def test_reductions_follow_mobility(scenario: Scenario, raw: Path) -> None:

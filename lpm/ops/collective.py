@@ -15,6 +15,14 @@ def gather_rows(values: Array, shards: int) -> Array:
     return values if shards == 1 else jax.lax.all_gather(values, AXIS, tiled=True)
 
 
+def own_rows(values: Array, shards: int) -> Array:
+    """Return this shard's part of rows that every shard holds."""
+    if shards == 1:
+        return values
+    rows = values.shape[0] // shards
+    return jax.lax.dynamic_slice_in_dim(values, jax.lax.axis_index(AXIS) * rows, rows)
+
+
 def add_shards(values: Array, shards: int) -> Array:
     """Return the sum over shards of integers (exact, so the order does not matter)."""
     return values if shards == 1 else jax.lax.psum(values, AXIS)

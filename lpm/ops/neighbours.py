@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from lpm.errors import InputError
 from lpm.network import Layer
-from lpm.ops.collective import add_shards, gather_rows
+from lpm.ops.collective import add_shards, gather_rows, own_rows
 from lpm.ops.dispatch import implement, implementation
 from lpm.types import Array
 
@@ -65,15 +65,18 @@ def _neighbours(layer: Layer, edge: EdgeFunction, source: Any, receiver: Any, bi
             return others.astype(jnp.int32) if bits is None else _scaled(others, bits)
     everyone = jax.tree.map(lambda x: gather_rows(x, layer.shards), source)
     filled = layer.sources < layer.size
+    if layer.replicated:
+        receiver = jax.tree.map(lambda z: gather_rows(z, layer.shards), receiver)
     theirs = jax.tree.map(lambda x: _padded(x).at[layer.sources].get(mode="promise_in_bounds"), everyone)
     ours = jax.tree.map(lambda z: _padded(z).at[layer.receivers].get(mode="promise_in_bounds")[:, None], receiver)
     terms = jnp.where(filled, exact(edge(theirs, ours, layer.columns)), 0)
     if bits is None:
-        return jax.ops.segment_sum(terms.sum(1), layer.receivers, layer.rows + 1, indices_are_sorted=True)[:-1]
+        rows = jax.ops.segment_sum(terms.sum(1), layer.receivers, layer.rows + 1, indices_are_sorted=True)[:-1]
+        return own_rows(rows, layer.shards) if layer.replicated else rows
     with jax.enable_x64(True):
         blocks = terms.sum(1, dtype=jnp.int64)
-        rows = jax.ops.segment_sum(blocks, layer.receivers, layer.rows + 1, indices_are_sorted=True)[:-1]
-        return _scaled(rows, bits)
+        sums = jax.ops.segment_sum(blocks, layer.receivers, layer.rows + 1, indices_are_sorted=True)[:-1]
+        return _scaled(own_rows(sums, layer.shards) if layer.replicated else sums, bits)
 
 
 def _padded(values: Array) -> Array:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 
-from lpm.ops.collective import AXIS, gather_rows
+from lpm.ops.collective import gather_rows, own_rows
 from lpm.ops.dispatch import implement, implementation
 from lpm.types import Array
 
@@ -35,7 +34,4 @@ def _pairs(draws: Array, ids: Array, present: Array, shards: int) -> Array:
     paired = jnp.maximum(place, met) < everyone[2].sum(dtype=jnp.int32)
     partner = jnp.where(paired, order[jnp.minimum(met, count - 1)], -1)
     whole = jnp.full(count, -1, jnp.int32).at[order].set(partner)
-    if shards == 1:
-        return whole
-    rows = draws.shape[0]
-    return jax.lax.dynamic_slice_in_dim(whole, jax.lax.axis_index(AXIS) * rows, rows)
+    return own_rows(whole, shards)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from lpm.errors import InputError
 from lpm.network import Layer
+from lpm.ops.collective import gather_rows, own_rows
 from lpm.ops.dispatch import implement, implementation
 from lpm.ops.hazard import scaled_draw
 from lpm.types import Array
@@ -32,7 +33,9 @@ def _sample(layer: Layer, draws: Array) -> Array:
     width = layer.sources.shape[1]
     filled = (layer.sources < layer.size).sum(1, dtype=jnp.int32)
     degree = jnp.zeros(layer.rows + 1, jnp.int32).at[layer.receivers].add(filled)[:-1]
-    place = scaled_draw(draws, degree)
+    whole = gather_rows(draws, layer.shards) if layer.replicated else draws
+    place = scaled_draw(whole, degree)
     slot = layer.starts[:-1] * width + place
     flat = jnp.append(layer.sources.reshape(-1), jnp.int32(layer.size))
-    return jnp.where(degree > 0, flat[jnp.where(degree > 0, slot, flat.shape[0] - 1)], layer.size)
+    picked = jnp.where(degree > 0, flat[jnp.where(degree > 0, slot, flat.shape[0] - 1)], layer.size)
+    return own_rows(picked, layer.shards) if layer.replicated else picked

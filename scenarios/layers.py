@@ -1,0 +1,99 @@
+"""The network layers of a scenario: built, told about, and as they begin where their ties can change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lpm.network import Network
+from lpm.networks.draws import layer_seed
+from lpm.population import Population
+from lpm.scenarios import parameters, registries
+from lpm.scenarios.schema import LayerTable, Scenario
+from lpm.ties import Ties, from_network
+from lpm.types import HostArray
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """What the report tells of a layer once its arcs are on the devices.
+
+    Attributes:
+        arcs: Number of arcs.
+        degrees: int64 [agents].
+        facts: The builder's.
+        source: The scenario's words on where it comes from.
+        mixing: Contacts per person and day between age levels, generated; None without levels.
+        published: The same as published, for the population's ages; None where the builder knows of none.
+    """
+
+    arcs: int
+    degrees: HostArray
+    facts: Mapping[str, Any]
+    source: str
+    mixing: HostArray | None
+    published: HostArray | None
+
+
+def build_layer(scenario: Scenario, number: int, table: LayerTable, population: Population) -> Network:
+    """Return one network layer of a scenario.
+
+    Raises:
+        InputError: What its builder refuses.
+    """
+    where = f"{scenario.label}: networks[{number}]"
+    builder = registries.builder(table.builder, f"{where}.builder")
+    params = parameters.build(builder.Params, table.params, population.schema, where)
+    params = registries.with_files(scenario, params, f"networks[{number}]")
+    seed = layer_seed(scenario.population.seed if table.seed is None else table.seed, table.name)
+    return builder.build(seed, params, population, (0, population.size)).check(f"{where} '{table.name}'")
+
+
+def facts_of(network: Network, table: LayerTable, population: Population) -> NetworkFacts:
+    """Return what the report tells of a layer."""
+    told = network.facts.get("mixing")
+    made = mixing(network, population) if told is None else np.asarray(told["generated"])
+    published = None if told is None else np.asarray(told["published"])
+    return NetworkFacts(network.arcs, network.degrees(), dict(network.facts), table.source, made, published)
+
+
+def mixing(network: Network, population: Population, by: str = "age") -> HostArray | None:
+    """Return float64 [levels, levels], contacts per person (row) and day with persons of a level (column).
+
+    None where the layer stores no arcs or the population has no such categorical column.
+    """
+    if by not in population.schema or not population.schema[by].levels or network.complete:
+        return None
+    levels, code = len(population.schema[by].levels), population.columns[by]
+    counts = np.bincount(code, minlength=levels).astype(np.float64)
+    intensity = network.columns.get("intensity")
+    weights = None if intensity is None else intensity.astype(np.float64) / 64
+    pair = np.repeat(code.astype(np.int16) * levels, network.degrees()) + code[network.indices]
+    totals = np.bincount(pair, weights, minlength=levels * levels).reshape(levels, levels)
+    return np.divide(totals, counts[:, None], out=np.zeros_like(totals), where=counts[:, None] > 0)
+
+
+def dynamic(
+    scenario: Scenario, number: int, network: Network, population: Population, padded: int, devices: int
+) -> Ties:
+    """Return a dynamic layer as it begins.
+
+    Raises:
+        InputError: A network that is directed, weighted or complete, or has more ties than the capacity.
+    """
+    table = scenario.networks[number]
+    capacity = table.capacity or max(1, network.arcs // 2 * 5 // 4)
+    ids = np.concatenate([population.columns["id"], np.full(padded - population.size, 0xFFFF_FFFF, np.uint32)])
+    where = f"{scenario.label}: networks[{number}] '{table.name}'"
+    return from_network(network, capacity, ids, padded, home=table.home, where=where, shards=devices)
+
+
+def degree_rank(degrees: HostArray, padded: int) -> HostArray:
+    """Return float32 [padded], the share of agents of higher degree (ties by position, which follows ids)."""
+    order = np.argsort(-degrees, kind="stable")
+    rank = np.full(padded, 2.0, np.float32)
+    rank[order] = np.arange(len(degrees)) / len(degrees)
+    return rank
