@@ -20,6 +20,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "scenarios" / "nyc-covid"
 BANDS = ["0-4", "5-12", "13-17", "18-24", "25-34", "35-44", "45-54", "55-64", "65-74", "75+"]
 BOROUGHS = ["Bronx", "Brooklyn", "Manhattan", "Queens", "Staten Island"]
 CODES = dict(zip(["BX", "BK", "MN", "QN", "SI"], BOROUGHS, strict=True))
+DAYS = [dt.date(2020, 2, 1) + dt.timedelta(i) for i in range(151)]  # of the run
 FIRST, LAST = dt.date(2020, 2, 29), dt.date(2020, 6, 30)
 STAGES = ("latent", "presymptomatic", "asymptomatic", "mild", "to_admission", "to_death_outside", "recovering", "dying")
 SOURCED = ("10.", "NYC D", "Google COVID-19", "guess")  # a DOI, an institution, or the word guess
@@ -83,11 +84,6 @@ def reduction(scenario: Scenario, layer: str, label: str, days: list[dt.date]) -
         if each.label == label and each.reduce and layer in each.reduce:
             taken += evaluated(scenario, str(each.reduce[layer]), days)
     return taken
-
-
-def run_days(scenario: Scenario) -> list[dt.date]:
-    assert isinstance(scenario.start, dt.date)
-    return [scenario.start + dt.timedelta(i) for i in range(scenario.steps)]
 
 
 def test_observed_totals_and_bins() -> None:
@@ -200,16 +196,15 @@ def test_severity_equals_raw(scenario: Scenario, raw: Path) -> None:
 
 def test_reductions_are_fractions_and_sum_at_most_to_one(scenario: Scenario) -> None:
     """Reductions lie in 0..1; orders + voluntary passes 1 only for schools: closed, no contact is left to avoid."""
-    days = run_days(scenario)
     assert {each.label for each in scenario.interventions} == {None, "voluntary", "orders"}
     for each in scenario.interventions:
         assert "household" not in {**(each.reduce or {}), **(each.scale or {})}
         for name in {**(each.reduce or {}), **(each.scale or {})}.values():
             if name != "importations":
-                values = evaluated(scenario, str(name), days)
+                values = evaluated(scenario, str(name), DAYS)
                 assert ((values >= 0) & (values <= 1)).all(), name
     for layer in ("work", "community"):
-        total = reduction(scenario, layer, "voluntary", days) + reduction(scenario, layer, "orders", days)
+        total = reduction(scenario, layer, "voluntary", DAYS) + reduction(scenario, layer, "orders", DAYS)
         assert 0.3 < total.max() < 1.0
 
 
@@ -266,10 +261,9 @@ def test_importations(scenario: Scenario) -> None:
     assert np.array(list(share.values())) == pytest.approx(people / people.sum(), abs=0.0001)
     brought = next(each for each in scenario.interventions if each.name == "importations")
     assert brought.scale == {"importation.daily": "importations"} and brought.label is None
-    days = run_days(scenario)
-    daily = evaluated(scenario, "importations", days)
+    daily = evaluated(scenario, "importations", DAYS)
     assert daily.min() >= 0 and daily.sum() * sum(share.values()) == pytest.approx(464, rel=0.02)
-    assert max(day for day, people in zip(days, daily, strict=True) if people > 0) == dt.date(2020, 3, 31)
+    assert max(day for day, people in zip(DAYS, daily, strict=True) if people > 0) == dt.date(2020, 3, 31)
 
 
 def test_arms_move_or_omit_the_orders_only(scenario: Scenario) -> None:
