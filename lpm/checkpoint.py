@@ -162,5 +162,3 @@ def warn_of_versions(facts: Mapping[str, Any], versions: Mapping[str, str]) -> s
     if before == now:
         return ""
     return f"written under jaxlib {before}, this is {now}: the run may differ in its last bits from a straight one"
-
-

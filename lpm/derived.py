@@ -6,7 +6,7 @@ step" and becomes null in the files.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from scipy.special import gammainc
 
 from lpm.errors import InputError
 
-Series: TypeAlias = npt.NDArray[np.float64]
+Series: TypeAlias = npt.NDArray[Any]
 
 LEAST_EXPECTED = 11.0
 """Fewest expected infections for which R(t) is told: 11 cases bring the coefficient of variation of the estimate to

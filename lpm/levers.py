@@ -132,8 +132,10 @@ def change_ties(
             ends = jnp.sort(ties.ends, axis=1)
             order = random.bits(draws, ends[:, 0], ends[:, 1])  # a draw of the tie's, whatever slot it is in
             able = ties.alive & touching(ties, everyone)
-            rank = jnp.zeros(most, jnp.int32).at[jnp.lexsort((ends[:, 1], ends[:, 0], order, ~able))].set(
-                jnp.arange(most, dtype=jnp.int32)
+            rank = (
+                jnp.zeros(most, jnp.int32)
+                .at[jnp.lexsort((ends[:, 1], ends[:, 0], order, ~able))]
+                .set(jnp.arange(most, dtype=jnp.int32))
             )
             return remove(ties, able & (rank < count))
         upto = jnp.cumsum(everyone, dtype=jnp.int32)

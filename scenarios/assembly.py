@@ -152,8 +152,15 @@ def _metrics(scenario: Scenario, schema: Mapping[str, Column]) -> list[Metric]:
             by = tuple(c for c in schema if all(c in scenario.metrics[of].by for of in table.refers))
         made.append(
             Metric(
-                name, kind, column, levels, table.refers, by,
-                table.title or name.replace("_", " ").capitalize(), table.unit, table.interval or (0.0, 0.0),
+                name,
+                kind,
+                column,
+                levels,
+                table.refers,
+                by,
+                table.title or name.replace("_", " ").capitalize(),
+                table.unit,
+                table.interval or (0.0, 0.0),
             )  # fmt: skip
         )
     return made

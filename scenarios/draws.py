@@ -53,9 +53,7 @@ def _priors(scenario: Scenario, params: Mapping[str, Any]) -> dict[tuple[str, st
     return found
 
 
-def _drawn(
-    params: Mapping[str, Any], priors: Mapping[tuple[str, str], tuple[Any, ...]], seed: int
-) -> dict[str, Any]:
+def _drawn(params: Mapping[str, Any], priors: Mapping[tuple[str, str], tuple[Any, ...]], seed: int) -> dict[str, Any]:
     """Return the parameters of a seed; a parameter's draw depends on the seed and its path only.
 
     A vector keeps its pattern over levels: the prior is that of its first level and moves the others by its factor.

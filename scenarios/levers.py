@@ -85,9 +85,7 @@ def filters(conditions: Mapping[str, Any], schema: Mapping[str, Column], where: 
             high = float("inf") if condition.max is None else condition.max
             made.append(Filter(name, low=low, high=high))
             continue
-        codes = tuple(
-            column.code(value, where) if isinstance(value, str) else int(value) for value in condition
-        )
+        codes = tuple(column.code(value, where) if isinstance(value, str) else int(value) for value in condition)
         made.append(Filter(name, codes))
     return tuple(made)
 

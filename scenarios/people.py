@@ -52,7 +52,7 @@ def people_of(scenario: Scenario) -> Population:
             elif behind not in columns:
                 raise InputError(
                     f"{scenario.label}: kernels[{number}]: kernel '{instance.kernel}' reads the column '{name}'; the "
-                    f"population has {', '.join(columns)}; name one with columns = {{ {name} = \"...\" }}"
+                    f'population has {", ".join(columns)}; name one with columns = {{ {name} = "..." }}'
                 )
     return Population(schema, columns, made.facts)
 

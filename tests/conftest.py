@@ -81,7 +81,7 @@ class Small:
         one = Member(words, {self.kernel.name: arrays}, policy_data(self.arms[arm], self.plan, self.steps))
         return jax.tree.map(lambda leaf: np.asarray(leaf)[None], one)
 
-    def run(self, member: Member, stops: Sequence[int] = ()) -> tuple[Any, list[Mapping[str, Any]]]:
+    def run(self, member: Member, stops: Sequence[int] = ()) -> tuple[Any, list[dict[str, Any]]]:
         """Return the last state and each member's exact sums, stepping from stop to stop."""
         state, at, parts = self.simulation.start(self.agents, member), 0, []
         for stop in [*stops, self.steps]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 
 import numpy as np
@@ -19,7 +20,7 @@ from lpm.summary import summary_table
 START = date(2020, 3, 1)
 
 
-def runs(series: dict[str, list[list[float]]], metric: str = "deaths", start: date | None = START) -> pl.DataFrame:
+def runs(series: Mapping[str, Sequence[Sequence[float]]], metric: str = "deaths", start: date | None = START) -> pl.DataFrame:
     """Return a trajectory from the series of each arm, one list a seed, of the group "all"."""
     return join(
         Trajectory(arm, seed, ("all",), {metric: np.array(values, np.float64)[:, None]}, start).to_frame()

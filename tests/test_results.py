@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -39,7 +39,7 @@ def pair(arm: str = "base", seed: int = 3) -> Trajectory:
 
 
 @contextmanager
-def small_files(limit: int) -> Iterator[None]:
+def small_files(limit: int) -> Generator[None]:
     """Let no file grow beyond `limit` bytes, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))

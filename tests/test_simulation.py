@@ -131,9 +131,7 @@ def test_a_parameter_can_be_set_and_scaled(er_network: Network):
 
 def test_a_trigger_holds_from_the_step_after_its_metric_passes(er_network: Network):
     trigger = Trigger("prevalence", "all", 600.0)
-    base, shut = arms_of(
-        Arm("a"), Arm("b", (cut(value=0.0, start=0, trigger=trigger),)), network=er_network
-    )
+    base, shut = arms_of(Arm("a"), Arm("b", (cut(value=0.0, start=0, trigger=trigger),)), network=er_network)
     prevalence = base["stock:state"][:, 0, 1, 0] / 65_536
     first = int(np.argmax(prevalence > 600)) + 1
     infections = shut["flow:state"][:, 0, 1, 0]
@@ -143,9 +141,7 @@ def test_a_trigger_holds_from_the_step_after_its_metric_passes(er_network: Netwo
 
 def test_a_released_trigger_opens_again(er_network: Network):
     trigger = Trigger("prevalence", "all", 600.0, release=400.0)
-    _, shut = arms_of(
-        Arm("a"), Arm("b", (cut(value=0.0, start=0, trigger=trigger),)), network=er_network, steps=60
-    )
+    _, shut = arms_of(Arm("a"), Arm("b", (cut(value=0.0, start=0, trigger=trigger),)), network=er_network, steps=60)
     infections, prevalence = shut["flow:state"][:, 0, 1, 0], shut["stock:state"][:, 0, 1, 0] / 65_536
     closed = int(np.argmax(prevalence > 600)) + 1
     opened = closed + int(np.argmax(prevalence[closed:] < 400)) + 1

@@ -48,9 +48,7 @@ def total(values: Array, shards: int = 1) -> Array:
         return limbs(add_shards(values.sum(dtype=jnp.int64), shards))
 
 
-def weighted_sum_by_group(
-    values: Array, weight: Array, group: Array, groups: int, bits: int, shards: int = 1
-) -> Array:
+def weighted_sum_by_group(values: Array, weight: Array, group: Array, groups: int, bits: int, shards: int = 1) -> Array:
     """Return uint32 [groups, 2], exact sums of weight x value by group as limbs (low, high), in units 2^-(16 + bits).
 
     Args:

@@ -244,7 +244,7 @@ def write_run(
     run = about_run(arms, seeds, steps, dated) | changes
     if observed and dated and grouped:
         truth = one_pair("as it happened", 99, steps, True).to_frame()
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"metric": metric, "start": REPORT + timedelta(7 * w), "end": REPORT + timedelta(7 * w + 6), "group": group}
             for metric in ("admissions", "deaths")
             for group in ["all", *(f"borough={name}" for name in BOROUGHS)]

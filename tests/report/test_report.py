@@ -176,9 +176,9 @@ def test_the_least_run_folder_is_a_trajectory_and_an_empty_run_json(tmp_path: Pa
     assert "X" in reader.words
 
 
-def test_figures_that_are_not_numbers_are_gaps(tmp_path: Path, run_facts: Callable[..., dict[str, Any]]) -> None:
+def test_figures_that_are_not_numbers_are_gaps(tmp_path: Path, run_facts: Callable[..., Any]) -> None:
     write_frame(tmp_path / "trajectory.parquet", Trajectory("a", 1, ("all",), {"x": np.ones((3, 1))}).to_frame())
-    run = run_facts(["a"], 1, 3, False) | {"metrics": {}, "report_from": None}
+    run: Any = run_facts(["a"], 1, 3, False) | {"metrics": {}, "report_from": None}
     run["layers"]["community"]["mixing"]["generated"][2][1] = float("nan")
     run["population"]["marginals"][0]["generated"] = None
     write_bytes(tmp_path / "run.json", json.dumps(run).encode())
