@@ -238,7 +238,7 @@ def frame_of(schema: Mapping[str, Column], columns: Mapping[str, HostArray]) -> 
         if name == "weight":
             series.append(pl.Series(name, values.astype(np.float64) / WEIGHT_UNIT))
         elif column.levels:
-            series.append(pl.Series(name, values).cast(pl.UInt32).cast(pl.Enum(column.levels)))
+            series.append(pl.Series(name, np.array(column.levels)[values], dtype=pl.Enum(column.levels)))
         else:
             series.append(pl.Series(name, values))
     return pl.DataFrame(series)

@@ -230,17 +230,17 @@ class NewYork:
     class Params:
         """The files of marginals, each with its sources in its head; beside the scenario."""
 
-        ages: str = parameter("nyc-covid/borough_age.csv", unit="file", meaning="people by borough and age")
-        sizes: str = parameter("nyc-covid/household_size.csv", unit="file", meaning="households by borough and size")
+        ages: str = parameter("", unit="file", meaning="people by borough and age")
+        sizes: str = parameter("", unit="file", meaning="households by borough and size")
         compositions: str = parameter(
-            "nyc-covid/household_composition.csv", unit="file", meaning="kinds of household and the places in them"
+            "", unit="file", meaning="kinds of household and the places in them"
         )
         roles: str = parameter(
-            "nyc-covid/household_roles.csv", unit="file", meaning="propensity to take a place, by age band"
+            "", unit="file", meaning="propensity to take a place, by age band"
         )
-        care_homes: str = parameter("nyc-covid/care_homes.csv", unit="file", meaning="residents by borough and age")
+        care_homes: str = parameter("", unit="file", meaning="residents by borough and age")
         home_contacts: str = parameter(
-            "nyc-covid/contact_household.csv.gz", unit="file", meaning="household matrix: 1 - row sum = lives alone"
+            "", unit="file", meaning="household matrix: 1 - row sum = lives alone"
         )
 
     @staticmethod
@@ -258,6 +258,9 @@ class NewYork:
         from lpm.census import compare
 
         names = ("ages", "sizes", "compositions", "roles", "care_homes", "home_contacts")
+        for name in names:
+            if not getattr(params, name):
+                raise InputError(f"population.{name}: expected the name of a file of marginals, it is missing")
         m = read_marginals({name: getattr(params, name) for name in names})
         if m.boroughs != NewYork.boroughs:
             raise InputError(f"population.ages: expected {', '.join(NewYork.boroughs)}, got {', '.join(m.boroughs)}")

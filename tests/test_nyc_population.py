@@ -205,9 +205,7 @@ def test_a_million_agents(marginals: Marginals) -> None:
 
 
 def test_the_generator_tells_its_marginals_and_sources() -> None:
-    params = NewYork.Params(
-        **{name: str(FOLDER.parent / getattr(NewYork.Params(), name)) for name in NewYork.Params.__dataclass_fields__}
-    )
+    params = NewYork.Params(**{name: str(FOLDER / file) for name, file in FILES.items()})
     made = NewYork.generate(3, params, 2000, 8_336_817)
     assert {row["name"] for row in made.facts["marginals"]} == {*AGENTS, "share of households by borough and size"}
     assert any("Census" in text for text in made.facts["sources"])
