@@ -232,16 +232,10 @@ class NewYork:
 
         ages: str = parameter("", unit="file", meaning="people by borough and age")
         sizes: str = parameter("", unit="file", meaning="households by borough and size")
-        compositions: str = parameter(
-            "", unit="file", meaning="kinds of household and the places in them"
-        )
-        roles: str = parameter(
-            "", unit="file", meaning="propensity to take a place, by age band"
-        )
+        compositions: str = parameter("", unit="file", meaning="kinds of household and the places in them")
+        roles: str = parameter("", unit="file", meaning="propensity to take a place, by age band")
         care_homes: str = parameter("", unit="file", meaning="residents by borough and age")
-        home_contacts: str = parameter(
-            "", unit="file", meaning="household matrix: 1 - row sum = lives alone"
-        )
+        home_contacts: str = parameter("", unit="file", meaning="household matrix: 1 - row sum = lives alone")
 
     @staticmethod
     def columns() -> tuple[Column, ...]:

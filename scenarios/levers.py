@@ -31,8 +31,12 @@ def arm_of(scenario: Scenario, arm: measures.Arm, schema: Mapping[str, Column], 
     return Arm(arm.name, tuple(made), arm.description)
 
 
+CONSTANT = "scale of layer "
+"""How the name of what is no intervention but a layer's own constant factor begins."""
+
+
 def _constant(layer: str, scale: float) -> Intervention:
-    return Intervention(f"scale of layer {layer}", (Effect("scale", layer, scale),))
+    return Intervention(f"{CONSTANT}{layer}", (Effect("scale", layer, scale),))
 
 
 def _intervention(

@@ -17,9 +17,8 @@ from lpm import __version__, derived, effects, results, score
 from lpm.kernel import declarations
 from lpm.metrics import Metric
 from lpm.ops import dispatch
-from lpm.policy import Arm, Intervention
 from lpm.population import frame_of
-from lpm.scenarios import tables
+from lpm.scenarios import accounts, tables
 from lpm.scenarios.assembly import Assembly
 from lpm.scenarios.layers import NetworkFacts
 from lpm.types import HostArray
@@ -91,7 +90,7 @@ def write(
     if seen is not None:
         results.write_frame(folder / "observed.parquet", seen)
         scores = score.score(effects.reported(trajectory, since), seen, kinds)
-    facts = _facts(assembly, seconds, interrupted) | {"score": scores, "costs": _costs(assembly, tallies)}
+    facts = _facts(assembly, seconds, interrupted) | {"score": scores, "costs": accounts.costs(assembly, tallies)}
     results.write_bytes(folder / "run.json", json.dumps(facts, indent=1, default=_plain).encode())
     from lpm.report import write_report
 
@@ -147,7 +146,7 @@ def _facts(assembly: Assembly, seconds: Mapping[str, float], interrupted: bool) 
         },
         "peak_memory_mb": peak_memory_mb(),
         "interrupted": interrupted,
-        "arms": [_arm(assembly, arm) for arm in assembly.arms],
+        "arms": [accounts.arm_in_words(assembly, arm) for arm in assembly.arms],
         "metrics": {
             m.name: {"title": m.title, "unit": m.unit, "kind": m.kind, "by": list(m.by)} for m in assembly.metrics
         },
@@ -190,56 +189,6 @@ def _layer(assembly: Assembly, name: str, layer: NetworkFacts) -> dict[str, Any]
     return told
 
 
-def _arm(assembly: Assembly, arm: Arm) -> dict[str, Any]:
-    return {
-        "name": arm.name,
-        "description": arm.description,
-        "interventions": [_intervention(assembly, each) for each in arm.interventions],
-    }
-
-
-def _intervention(assembly: Assembly, each: Intervention) -> dict[str, Any]:
-    scenario = assembly.scenario
-    from lpm.durations import time_of
-
-    def day(step: int) -> str:
-        moment = time_of(scenario.start, step, scenario.step_days)
-        return str(step if moment is None else moment)
-
-    start = max(each.start + each.shift + (0 if each.on_agents else each.delay), 0)
-    when = f"from {day(start)}" if start else "throughout"
-    if each.shift:
-        when += f" (shifted by {each.shift * scenario.step_days:g} d)"
-    if each.trigger is not None:
-        sign = "above" if each.trigger.rising else "below"
-        when += f", once {each.trigger.metric} ({each.trigger.group}) is {sign} {each.trigger.level:,.0f}"
-    whom = ", ".join(_filter(assembly, f) for f in each.where) or "everybody"
-    if each.neighbours:
-        whom = f"{', '.join(each.neighbours)} contacts of: {whom}"
-    shares = (("share", each.share), ("uptake", each.uptake))
-    whom += "".join(f", {word} {value:.0%}" for word, value in shares if value < 1)
-    if each.capacity is not None:
-        whom += f", at most {each.capacity:,.0f} people per step"
-    return {
-        "name": each.name, "label": each.label, "when": when, "whom": whom if each.on_agents else "the whole run",
-        "what": "; ".join(f"{e.kind.replace('_', ' ')} {e.target}{_amount(e.value)}" for e in each.effects),
-        "source": each.source, "description": each.description,
-        "cost": f"{each.cost_person:g} {each.cost_unit} per person" if each.cost_person else "",
-    }  # fmt: skip
-
-
-def _filter(assembly: Assembly, rule: Any) -> str:
-    column = assembly.population.schema[rule.column]
-    if rule.codes:
-        names = [column.levels[code] if column.levels else str(code) for code in rule.codes]
-        return f"{rule.column} {' or '.join(names)}"
-    return f"{rule.column} {rule.low:g} to {rule.high:g}"
-
-
-def _amount(value: float | tuple[float, ...]) -> str:
-    return f": {value:g}" if not isinstance(value, tuple) else f": curve from {min(value):.2g} to {max(value):.2g}"
-
-
 def _parameters(assembly: Assembly) -> Any:
     for instance in assembly.scenario.kernels:
         params = assembly.params[instance.name]
@@ -260,28 +209,6 @@ def _sources(assembly: Assembly) -> list[str]:
     told += [f"{layer.name} contacts: {layer.source}" for layer in scenario.networks if layer.source]
     told += [f"observed {name}: {data.source}" for name, data in scenario.data.items() if data.source]
     return list(dict.fromkeys([*told, *(str(s) for s in assembly.population.facts.get("sources", []))]))
-
-
-def _costs(assembly: Assembly, tallies: Mapping[tuple[str, int], Mapping[str, HostArray]]) -> dict[str, Any]:
-    """Return each arm's mean cost over seeds: people reached and person-days in effect, times their prices."""
-    costs: dict[str, Any] = {}
-    for arm in assembly.arms:
-        runs = [told for (name, _), told in tallies.items() if name == arm.name]
-        totals: dict[str, float] = {}
-        for each in arm.interventions:
-            if not each.cost_unit or not runs:
-                continue
-            if each.on_agents:
-                reached = float(np.mean([run[f"reached:{each.name}"].sum() for run in runs]))
-                days = float(np.mean([run[f"active:{each.name}"].sum() for run in runs]))
-            else:
-                reached, days = assembly.population.people, float(each.in_force(assembly.scenario.steps).sum())
-                days *= assembly.population.people
-            cost = each.cost_person * reached + each.cost_day * days * assembly.scenario.step_days
-            totals[each.cost_unit] = totals.get(each.cost_unit, 0.0) + cost
-        if totals:
-            costs[arm.name] = [{"unit": unit, "total": total} for unit, total in totals.items()]
-    return costs
 
 
 def write_tallies(folder: Path, index: int, seed: int, tallies: Mapping[str, HostArray]) -> None:
