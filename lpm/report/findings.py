@@ -148,7 +148,7 @@ def notes(folder: Folder) -> str:
     if run.get("calibrated") is False:
         boxes.append(
             '<div class="banner"><b>Literature values, not calibrated yet.</b> The parameters come from published '
-            "studies (see the assumptions) and no fit has been made. Read differences between the arms, not levels.</div>"
+            "studies (see the assumptions), no fit has been made. Read differences between arms, not levels.</div>"
         )
     if run.get("interrupted"):
         boxes.append(
