@@ -35,6 +35,7 @@ class Declaration:
         prior: Prior distribution as (family, a, b): ("lognormal", median, sd of the log), ("normal", mean, sd),
             ("uniform", low, high) or ("beta", a, b); () = held fixed under `--draws prior`.
         choices: Allowed values of a parameter that is a text.
+        initial: It acts at the start only, so that no intervention can change it.
     """
 
     unit: str
@@ -44,6 +45,7 @@ class Declaration:
     by: str = ""
     prior: tuple[Any, ...] = ()
     choices: tuple[str, ...] = ()
+    initial: bool = False
 
 
 def parameter(
@@ -56,9 +58,10 @@ def parameter(
     by: str = "",
     prior: tuple[Any, ...] = (),
     choices: tuple[str, ...] = (),
+    initial: bool = False,
 ) -> Any:
     """Declare a field of a `Params` dataclass; see `Declaration` for the arguments."""
-    declared = Declaration(unit, bounds, meaning, source, by, prior, choices)
+    declared = Declaration(unit, bounds, meaning, source, by, prior, choices, initial)
     return dataclasses.field(default=default, metadata={"declaration": declared})
 
 
@@ -90,8 +93,8 @@ class Kernel:
     schedule: ClassVar[str] = "synchronous"
 
     @classmethod
-    def check(cls, params: Any, where: str) -> None:
-        """Raise `InputError` where values that are each in bounds do not fit together."""
+    def check(cls, params: Any, where: str, dt: float = 1.0) -> None:
+        """Raise `InputError` where values that are each in bounds do not fit together, or not to steps of `dt` days."""
 
     @classmethod
     def prepare(cls, params: Any, tables: Tables, clock: Clock) -> Any:

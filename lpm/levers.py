@@ -18,7 +18,6 @@ from lpm import random
 from lpm.network import Layer
 from lpm.ops.collective import gather_rows
 from lpm.ops.groups import total
-from lpm.ops.hazard import scaled_draw
 from lpm.ops.neighbours import count_neighbours
 from lpm.ops.ration import ration
 from lpm.policy import Filter, Intervention
@@ -106,18 +105,28 @@ def concerned(
 
 
 def change_ties(
-    lever: Intervention, numbers: Mapping[str, Array], on: Array, chosen: Array, layer: Ties, key: Key, clock: Any
+    lever: Intervention,
+    numbers: Mapping[str, Array],
+    on: Array,
+    chosen: Array,
+    ids: Array,
+    layer: Ties,
+    key: Key,
+    clock: Any,
 ) -> Ties:
     """Return a dynamic layer after an act of a lever on ties, rows made anew.
 
-    "add_ties" joins pairs drawn at random among the agents concerned; a pair of one agent, or one that is tied already,
-    adds nothing. "remove_ties" removes ties, drawn at random, that have an end among them.
+    "add_ties" joins pairs of the agents concerned: every such agent draws a place on a circle, every end of a new tie
+    draws a point, and takes the agent whose place comes next; so an agent who is no longer concerned moves only the
+    ends that would have been its own. A pair of one agent, or one that is tied already, adds nothing. "remove_ties"
+    removes the ties with an end among those concerned whose own draws (by the ids of both ends) come first.
 
     Args:
         lever: Structure of the intervention, its one effect on this layer.
         numbers: Its numbers in this arm; `value` is the number of ties per act.
         on: bool scalar, whether it acts in this step.
         chosen: bool [rows], whom it concerns.
+        ids: uint32 [rows], outside ids.
         layer: The ties.
         key: Stream of this intervention (without the step).
         clock: The clock.
@@ -127,24 +136,22 @@ def change_ties(
     count = jnp.round(numbers["value"][clock.step, 0]).astype(jnp.int32)
 
     def act(ties: Ties) -> Ties:
-        everyone = gather_rows(chosen, clock.shards)
+        everyone, names = gather_rows(chosen, clock.shards), gather_rows(ids, clock.shards)
         if lever.effects[0].kind == "remove_ties":
-            ends = jnp.sort(ties.ends, axis=1)
-            order = random.bits(draws, ends[:, 0], ends[:, 1])  # a draw of the tie's, whatever slot it is in
-            able = ties.alive & touching(ties, everyone)
-            rank = (
-                jnp.zeros(most, jnp.int32)
-                .at[jnp.lexsort((ends[:, 1], ends[:, 0], order, ~able))]
-                .set(jnp.arange(most, dtype=jnp.int32))
-            )
+            ends = jnp.sort(names[ties.ends], axis=1)
+            order = random.bits(draws, ends[:, 0], ends[:, 1])
+            able = touching(ties, everyone)
+            first = jnp.lexsort((ends[:, 1], ends[:, 0], order, ~able))
+            rank = jnp.zeros(most, jnp.int32).at[first].set(jnp.arange(most, dtype=jnp.int32))
             return remove(ties, able & (rank < count))
-        upto = jnp.cumsum(everyone, dtype=jnp.int32)
+        places = random.agent_bits(random.purpose(draws, "place"), names)
+        circle = jnp.lexsort((names, places, ~everyone)).astype(jnp.int32)
+        there = everyone.sum(dtype=jnp.int32)
+        ascending = jnp.where(jnp.arange(len(circle)) < there, places[circle], jnp.uint32(0xFFFF_FFFF))
         turn = jnp.arange(most, dtype=jnp.int32)
-        pair = [
-            jnp.searchsorted(upto, scaled_draw(random.bits(draws, turn, end), upto[-1]) + 1).astype(jnp.int32)
-            for end in (0, 1)
-        ]
-        return add(ties, pair[0], pair[1], (turn < count) & (upto[-1] > 1))
+        ends = [jnp.searchsorted(ascending, random.bits(draws, turn, end)) for end in (0, 1)]
+        pair = [circle[jnp.where(end < there, end, 0)] for end in ends]
+        return add(ties, pair[0], pair[1], (turn < count) & (there > 1))
 
     return refresh(jax.lax.cond(on, act, lambda same: same, layer))
 
@@ -154,37 +161,59 @@ def _draw(key: Key, purpose: str, ids: Array, chance: Array) -> Array:
     return random.happens(random.agent_bits(random.purpose(key, purpose), ids), random.threshold(chance))
 
 
-def lay_over(
-    lever: Intervention, numbers: Mapping[str, Array], since: Array, agents: Columns, clock: Any
-) -> dict[str, Array]:
-    """Return the columns with what the lever holds at this step laid over them (nothing for what happens once)."""
+def holds(numbers: Mapping[str, Array], since: Array, clock: Any) -> Array:
+    """Return bool [rows], the agents for whom a lever holds at this step: reached, delay passed, neither over."""
     passed = clock.step - since - numbers["delay"]
-    active = (since != NEVER) & (passed >= 0) & (passed < numbers["duration"])
+    return (since != NEVER) & (passed >= 0) & (passed < numbers["duration"]) & (clock.step < numbers["until"])
+
+
+def lay_over(
+    lever: Intervention,
+    numbers: Mapping[str, Array],
+    since: Array,
+    agents: Columns,
+    limits: Mapping[str, tuple[float, float]],
+    clock: Any,
+) -> dict[str, Array]:
+    """Return the columns with what the lever holds at this step laid over them (nothing for what happens once).
+
+    Values are held within `limits`, the declared bounds of the columns.
+    """
+    active = holds(numbers, since, clock)
     changed = dict(agents)
     for i, effect in enumerate(lever.effects):
         if effect.target in changed and not effect.kind.endswith("once"):
             column, value = changed[effect.target], numbers["value"][clock.step, i]
-            changed[effect.target] = jnp.where(active, _applied(effect.kind, column, value), column)
+            changed[effect.target] = jnp.where(
+                active, _applied(effect.kind, column, value, limits[effect.target]), column
+            )
     return changed
 
 
 def happen(
-    lever: Intervention, numbers: Mapping[str, Array], since: Array, agents: Columns, clock: Any
+    lever: Intervention,
+    numbers: Mapping[str, Array],
+    since: Array,
+    agents: Columns,
+    limits: Mapping[str, tuple[float, float]],
+    clock: Any,
 ) -> dict[str, Array]:
-    """Return the columns after what happens once to the agents whose delay passes at this step."""
-    due = (since != NEVER) & (clock.step - since == numbers["delay"])
+    """Return the columns after what happens once to the agents whose delay passes at this step; see `lay_over`."""
+    due = holds(numbers, since, clock) & (clock.step - since == numbers["delay"])
     changed = dict(agents)
     for i, effect in enumerate(lever.effects):
         if effect.kind.endswith("once"):
             column, value = changed[effect.target], numbers["value"][clock.step, i]
-            changed[effect.target] = jnp.where(due, _applied(effect.kind, column, value), column)
+            new = _applied(effect.kind, column, value, limits[effect.target])
+            changed[effect.target] = jnp.where(due, new, column)
     return changed
 
 
-def _applied(kind: str, column: Array, value: Array) -> Array:
-    """Return the column after setting, scaling or adding a number, rounded where the column is an integer."""
+def _applied(kind: str, column: Array, value: Array, limits: tuple[float, float]) -> Array:
+    """Return the column after setting, scaling or adding a number, within limits, rounded where it is an integer."""
     verb = kind.split("_")[0]
     new = value if verb == "set" else column * value if verb == "scale" else column + value
+    new = jnp.clip(new, *limits)
     if not jnp.issubdtype(column.dtype, jnp.floating):
         new = jnp.round(new)
     return jnp.broadcast_to(new, column.shape).astype(column.dtype)
@@ -193,8 +222,7 @@ def _applied(kind: str, column: Array, value: Array) -> Array:
 def tally(since: Array, numbers: Mapping[str, Array], agents: Columns, clock: Any) -> dict[str, Array]:
     """Return the people reached in this step and the people for whom it holds now, as limbs uint32 [2]."""
     weight = jnp.where(agents["present"], agents["weight"], 0)
-    passed = clock.step - since - numbers["delay"]
-    active = (since != NEVER) & (passed >= 0) & (passed < numbers["duration"])
+    active = holds(numbers, since, clock)
     return {
         "reached": total(jnp.where(since == clock.step, weight, 0), clock.shards),
         "active": total(jnp.where(active, weight, 0), clock.shards),

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -181,12 +182,21 @@ class Recorder:
         pair = sums[f"{described.kind}:{described.column}"][:, jnp.array(described.levels)]
         pair = pair.reshape(*self.sizes, len(described.levels), 2)
         part = pair[tuple(slice(None) if code < 0 else code for code in pick)].reshape(-1, 2)
-        high = part[:, 1].astype(jnp.float32) * np.float32(2.0**32 / WEIGHT_UNIT)
-        return (high + part[:, 0].astype(jnp.float32) / WEIGHT_UNIT).sum()
+        with jax.enable_x64(True):
+            whole = (part[:, 0].astype(jnp.int64) | (part[:, 1].astype(jnp.int64) << 32)).sum()
+            return (whole.astype(jnp.float64) / WEIGHT_UNIT).astype(jnp.float32)
 
 
-def recorder(metrics: Sequence[Metric], schema: Mapping[str, Column], where: str = "metrics") -> Recorder:
+def recorder(
+    metrics: Sequence[Metric], schema: Mapping[str, Column], where: str = "metrics", people: float = 2.0**30
+) -> Recorder:
     """Return the recorder of these metrics over a table of this schema.
+
+    Args:
+        metrics: The counted metrics.
+        schema: Columns of table "agents".
+        where: Named in errors.
+        people: The most people that there are; sums of numeric columns are the finer the fewer.
 
     Raises:
         InputError: An unknown column or group, a numeric column without bounds, or too many joint cells.
@@ -205,7 +215,7 @@ def recorder(metrics: Sequence[Metric], schema: Mapping[str, Column], where: str
         low, high = schema[name].limits()
         if not np.isfinite([low, high]).all():
             raise InputError(f"{where}: column '{name}' needs bounds to be summed exactly; declare them")
-        bits.append((name, fraction_bits(max(abs(low), abs(high)))))
+        bits.append((name, fraction_bits(max(abs(low), abs(high)), people)))
     made = Recorder(
         tuple(metrics),
         by,

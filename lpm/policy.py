@@ -84,7 +84,7 @@ class Intervention:
         effects: What is done; all on the whole run, or all on agents.
         label: Arms shift or omit interventions by this.
         start: First step in force.
-        stop: First step no longer in force.
+        stop: First step no longer in force: nobody is reached any more, and what it holds for agents ends.
         trigger: Condition on a metric.
         where: Filters that must all hold.
         share: Share of those, drawn once per agent.
@@ -172,7 +172,8 @@ class PolicyData:
     """An arm's policy as arrays; T steps, L layers, P parameters, K triggered and J agent interventions.
 
     Attributes:
-        layers: float32 [T, L], what is left of each layer's contacts.
+        layers: float32 [T, L], factors on each layer's contacts.
+        reduced: float32 [T, L], sums of the reductions of each layer's contacts.
         factors: float32 [T, P], factors on parameters.
         fixed: float32 [T, P], values that parameters are set to, NaN = not set.
         triggered: Per triggered intervention: `on` bool [T], `value` float32 [T, effects], `level`, `release`.
@@ -181,6 +182,7 @@ class PolicyData:
     """
 
     layers: Array
+    reduced: Array
     factors: Array
     fixed: Array
     triggered: dict[str, dict[str, Array]]
@@ -229,16 +231,16 @@ def plan(arms: Sequence[Arm], layers: Sequence[str]) -> PolicyPlan:
 
 def policy_data(arm: Arm, made: PolicyPlan, steps: int) -> PolicyData:
     """Return the arrays of one arm (numpy)."""
-    layers, factors, fixed = _whole_run(arm, made, steps)
+    layers, reduced, factors, fixed = _whole_run(arm, made, steps)
     present = {i.name: i for i in arm.interventions}
     triggered = {form.name: _numbers(present.get(form.name), form, steps) for form in made.triggered}
     agents = {form.name: _numbers(present.get(form.name), form, steps) for form in made.agents}
-    arrays: Any = (layers, factors, fixed, triggered, agents)
+    arrays: Any = (layers, reduced, factors, fixed, triggered, agents)
     return PolicyData(*arrays)
 
 
-def _whole_run(arm: Arm, made: PolicyPlan, steps: int) -> tuple[HostArray, HostArray, HostArray]:
-    """Return [T, L] contacts left, [T, P] factors and [T, P] settings of what dates alone decide."""
+def _whole_run(arm: Arm, made: PolicyPlan, steps: int) -> tuple[HostArray, HostArray, HostArray, HostArray]:
+    """Return [T, L] factors and reductions, [T, P] factors and settings of what dates alone decide."""
     layers = np.ones((steps, len(made.layers)), np.float32)
     reduced = np.zeros((steps, len(made.layers)), np.float32)
     factors = np.ones((steps, len(made.parameters)), np.float32)
@@ -263,7 +265,7 @@ def _whole_run(arm: Arm, made: PolicyPlan, steps: int) -> tuple[HostArray, HostA
                     factors[:, column] *= np.where(on, value, 1)
                 else:
                     fixed[on, column] = value[on]
-    return layers * np.maximum(1 - reduced, 0), factors, fixed
+    return layers, reduced, factors, fixed
 
 
 def _numbers(intervention: Intervention | None, form: Intervention, steps: int) -> dict[str, Any]:
@@ -278,6 +280,7 @@ def _numbers(intervention: Intervention | None, form: Intervention, steps: int) 
         "uptake": np.float32(here.uptake),
         "delay": np.int32(here.delay),
         "duration": np.int32(FOREVER if here.duration is None else here.duration),
+        "until": np.int32(FOREVER if here.stop == FOREVER else here.stop + here.shift),
         "capacity": np.float32(0 if here.capacity is None else here.capacity),
         "level": np.float32(trigger.level),
         "release": np.float32(trigger.release),

@@ -51,18 +51,21 @@ def conditions(
 def layers_left(
     plan: PolicyPlan, layers: Mapping[str, Layer], policy: PolicyData, triggers: Mapping[str, Array], step: Array
 ) -> dict[str, Layer]:
-    """Return the layers with what policy leaves of their contacts at a step."""
+    """Return the layers with what policy leaves of their contacts at a step: factors x max(0, 1 - reductions)."""
     scales = {name: policy.layers[step, i] for i, name in enumerate(plan.layers)}
+    reduced = {name: policy.reduced[step, i] for i, name in enumerate(plan.layers)}
     for lever in plan.triggered:
         numbers = policy.triggered[lever.name]
         for i, effect in enumerate(lever.effects):
             if effect.target in scales:
-                value = numbers["value"][step, i]
+                name, value = effect.target, numbers["value"][step, i]
                 on = triggers[lever.name] & numbers["on"][step]
-                left = jnp.maximum(1 - value, 0) if effect.kind == "reduce" else value
-                now = left if effect.kind == "set" else scales[effect.target] * left
-                scales[effect.target] = jnp.where(on, now, scales[effect.target])
-    return {name: replace(layer, scale=scales[name]) for name, layer in layers.items()}
+                if effect.kind == "reduce":
+                    reduced[name] = reduced[name] + jnp.where(on, value, 0)
+                else:
+                    scales[name] = jnp.where(on, value if effect.kind == "set" else scales[name] * value, scales[name])
+    left = {name: scales[name] * jnp.maximum(1 - reduced[name], 0) for name in scales}
+    return {name: replace(layer, scale=left[name]) for name, layer in layers.items()}
 
 
 def parameters_left(

@@ -26,7 +26,7 @@ from lpm.network import Layer
 from lpm.ops.collective import AXIS
 from lpm.ops.dispatch import using
 from lpm.policy import PolicyData, PolicyPlan
-from lpm.population import Column
+from lpm.population import WEIGHT_UNIT, Column
 from lpm.restrictions import conditions, layers_left, parameters_left
 from lpm.ties import Ties
 from lpm.types import Array, Columns, Tables
@@ -136,6 +136,10 @@ class Simulation:
     def __init__(self, model: Model):
         """Prepare the compiled functions of a model; nothing is compiled before it is used."""
         self.model = model
+        self.limits = {c.name: (float(c.limits()[0]), float(c.limits()[1])) for c in model.schema}
+        changed = {dict(b.columns).get(name, name) for b in model.behaviours for name in b.kernel.writes}
+        changed |= {effect.target for lever in model.policy.agents for effect in lever.effects}
+        self.moving = bool(changed & set(model.recorder.by))  # agents change groups within a run
         devices = jax.devices()[: model.shards]
         self.mesh = Mesh(np.array(devices), (AXIS,))
         batch, flat, everywhere = P(None, AXIS), P(AXIS), P()
@@ -186,6 +190,8 @@ class Simulation:
         record = self.model.recorder.shapes()
         lasting = [lever for lever in self.model.policy.agents if not lever.on_ties]
         tallies = [f"{kind}:{lever.name}" for lever in lasting for kind in ("reached", "active")]
+        named = (*self.model.policy.triggered, *lasting)
+        tallies += [f"on:{lever.name}" for lever in named if lever.trigger is not None]
         whole = {**record, **{name: (2,) for name in tallies}}
         return {name: np.zeros((1, 1, *shape), np.uint32) for name, shape in whole.items()}
 
@@ -262,7 +268,7 @@ class Simulation:
             if lever.on_ties:
                 name = lever.effects[0].target
                 chosen = levers.concerned(lever, numbers, view, layers, rank, key)
-                ties[name] = levers.change_ties(lever, numbers, on, chosen, ties[name], key, clock)
+                ties[name] = levers.change_ties(lever, numbers, on, chosen, view["id"], ties[name], key, clock)
                 layers[name] = replace(ties[name].layer, scale=layers[name].scale)
                 continue
             since[lever.name] = levers.reach(
@@ -271,11 +277,11 @@ class Simulation:
         lasting = [lever for lever in model.policy.agents if not lever.on_ties]
         for lever in lasting:
             numbers, reached = policy.agents[lever.name], since[lever.name]
-            agents = levers.happen(lever, numbers, reached, agents, clock)
+            agents = levers.happen(lever, numbers, reached, agents, self.limits, clock)
             tallies |= {f"{k}:{lever.name}": v for k, v in levers.tally(reached, numbers, agents, clock).items()}
         view = dict(agents)
         for lever in lasting:
-            view = levers.lay_over(lever, policy.agents[lever.name], since[lever.name], view, clock)
+            view = levers.lay_over(lever, policy.agents[lever.name], since[lever.name], view, self.limits, clock)
 
         tables = dict(state.tables)
         for behaviour in model.behaviours:
@@ -292,7 +298,12 @@ class Simulation:
             written = _after(behaviour, new, {**tables, "agents": {}}, like=agents)
             agents, view = agents | written["agents"], view | written.pop("agents")
             tables = written
-        record = model.recorder.record(before, agents, cell, model.shards)
+        for lever in (*model.policy.triggered, *(lever for lever in lasting if lever.trigger is not None)):
+            numbers = (policy.triggered | policy.agents)[lever.name]
+            acts = (triggers[lever.name] & numbers["on"][step]).astype(jnp.uint32)
+            tallies[f"on:{lever.name}"] = jnp.stack([acts * jnp.uint32(WEIGHT_UNIT), jnp.uint32(0)])
+        cell = model.recorder.cell(view) if self.moving else cell
+        record = model.recorder.record(before, view, cell, model.shards)
         last = {name: record[name] for name in state.last}
         return State(agents, since, triggers, last, tables, ties), record | tallies
 

@@ -91,8 +91,10 @@ def costs(assembly: Assembly, tallies: Mapping[tuple[str, int], Mapping[str, Hos
                 reached = float(np.mean([run[f"reached:{each.name}"].sum() for run in runs]))
                 days = float(np.mean([run[f"active:{each.name}"].sum() for run in runs]))
             else:
-                reached, days = assembly.population.people, float(each.in_force(assembly.scenario.steps).sum())
-                days *= assembly.population.people
+                people, days = assembly.population.people, float(each.in_force(assembly.scenario.steps).sum())
+                if each.trigger is not None:
+                    days = float(np.mean([run[f"on:{each.name}"].sum() for run in runs]))
+                reached, days = people if days else 0.0, days * people
             cost = each.cost_person * reached + each.cost_day * days * assembly.scenario.step_days
             totals[each.cost_unit] = totals.get(each.cost_unit, 0.0) + cost
         if totals:

@@ -15,7 +15,7 @@ from lpm.levers import once
 from lpm.metrics import COUNTED, Metric, recorder
 from lpm.network import Layer, layout
 from lpm.policy import Arm, PolicyPlan, plan, policy_data
-from lpm.population import Column, Population
+from lpm.population import WEIGHT_UNIT, Column, Population
 from lpm.scenarios import parameters, registries
 from lpm.scenarios.layers import NetworkFacts, build_layer, degree_rank, dynamic, facts_of
 from lpm.scenarios.levers import arm_of
@@ -110,13 +110,16 @@ def assemble(scenario: Scenario, devices: int, progress: Progress) -> Assembly:
         seconds[f"network {table.name}"] = time.perf_counter() - clock
 
     metrics = tuple(_metrics(scenario, schema))
-    counted = recorder([m for m in metrics if m.kind in COUNTED], schema, f"{scenario.label}: metrics")
+    base = [metric for metric in metrics if metric.kind in COUNTED]
+    counted = recorder(base, schema, f"{scenario.label}: metrics", population.people)
     arms = tuple(arm_of(scenario, arm, schema, counted) for arm in scenario.arms)
     behaviours, params = _behaviours(scenario, schema)
     policy = plan(arms, (*layers, *ties))
     _check_ties(policy, ties, scenario)
+    _check_capacity(arms, population, scenario)
     policy = replace(policy, agents=tuple(once(i, _written(behaviours), schema) for i in policy.agents))
     _check_durations(policy, arms, scenario)
+    _check_flows(policy, base, scenario)
     model = Model(
         behaviours,
         counted,
@@ -176,7 +179,7 @@ def _behaviours(scenario: Scenario, schema: Mapping[str, Column]) -> tuple[tuple
         built = parameters.build(
             kernel.Params, instance.params, schema, where, aliases=instance.columns, keys=("layers", "columns")
         )
-        kernel.check(built, where)
+        kernel.check(built, where, scenario.step_days)
         params[instance.name] = as_arrays(built)
         columns = tuple(instance.columns.items())
         behaviours.append(Behaviour(instance.name, kernel, instance.layers or every, columns))
@@ -191,6 +194,29 @@ def as_arrays(params: Any) -> Any:
 
 def _written(behaviours: tuple[Behaviour, ...]) -> set[str]:
     return {dict(b.columns).get(name, name) for b in behaviours for name in b.kernel.writes}
+
+
+def _check_flows(policy: PolicyPlan, metrics: list[Metric], scenario: Scenario) -> None:
+    for lever in policy.agents:
+        for effect in lever.effects:
+            for metric in metrics:
+                if metric.kind == "flow" and metric.column == effect.target and not effect.kind.endswith("once"):
+                    raise InputError(
+                        f"{scenario.label}: metrics.{metric.name}: intervention '{lever.name}' holds '{effect.target}' "
+                        "for a while, which is no flow; count a stock"
+                    )
+
+
+def _check_capacity(arms: tuple[Arm, ...], population: Population, scenario: Scenario) -> None:
+    largest = float(population.columns["weight"].max()) / WEIGHT_UNIT
+    for arm in arms:
+        for each in arm.interventions:
+            if each.capacity is not None and each.capacity < largest:
+                raise InputError(
+                    f"{scenario.label}: intervention '{each.name}' of arm '{arm.name}': a capacity of "
+                    f"{each.capacity:g} people per step is less than the {largest:g} that an agent stands for; "
+                    "use more agents"
+                )
 
 
 def _check_ties(policy: PolicyPlan, ties: Mapping[str, Ties], scenario: Scenario) -> None:

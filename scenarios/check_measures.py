@@ -185,6 +185,8 @@ def lever(
     }
     if path not in known:
         raise unknown(where, "layer or parameter", path, [*layers, *known])
+    if known[path].initial:
+        raise InputError(f"{where}.{path}: acts at the start only, so no intervention can change it; set the parameter")
     if value is not None:
         in_bounds(value, known[path], f"{where}.{path}")
     owner, _, name = path.partition(".")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping
 
 from lpm.errors import InputError, unknown
 from lpm.population import Column
-from lpm.scenarios import paths, registries, resolved, tables
+from lpm.scenarios import draws, paths, registries, resolved, tables
 from lpm.scenarios.check_measures import check_arms, check_surveys, moment
 from lpm.scenarios.parameters import build
 from lpm.scenarios.schema import Metric, Parametrised, Scenario
@@ -50,6 +51,24 @@ def check(scenario: Scenario) -> Scenario:
             paths.located(scenario, file, place)
     tables.observed(scenario)
     return scenario
+
+
+def check_run(scenario: Scenario) -> None:
+    """Refuse what a well-formed scenario cannot be run with once the options have changed it.
+
+    Raises:
+        InputError: A run that ends before anything of it is reported, or draws that do not fit the parameters or seeds.
+    """
+    if scenario.report_from is not None:
+        first = scenario.index(scenario.report_from, f"{scenario.label}: report_from")
+        if first >= scenario.steps:
+            date = f"{scenario.report_from}, " if isinstance(scenario.report_from, dt.date) else ""
+            raise InputError(
+                f"{scenario.label}: report_from: the run of {scenario.steps} steps ends before the report begins "
+                f"({date}step {first}); expected --steps of at least {first + 1}, or an earlier beginning, as in "
+                f"--set report_from={scenario.start if date else 0}"
+            )
+    draws.check(scenario)
 
 
 def once(names: Iterable[str], where: str, kind: str) -> None:
@@ -115,7 +134,7 @@ def _check_parameters(scenario: Scenario, population: Mapping[str, Column], colu
                     f'{", ".join(columns)}; name one with columns = {{ {name} = "..." }}'
                 )
         params = build(kernel.Params, instance.params, columns, where, aliases=instance.columns, keys=_keys(instance))
-        kernel.check(params, where)
+        kernel.check(params, where, scenario.step_days)
 
 
 def _keys(table: Parametrised) -> list[str]:

@@ -111,34 +111,35 @@ class _Runner:
         clock = time.perf_counter()
         state = simulation.start(self.assembly.agents, member, self.assembly.tables, self.assembly.ties)
         _wait(state)
-        first_compile = self.seconds["compile"] == 0.0
-        if first_compile:
+        if self.seconds["compile"] == 0.0:
             self.progress("compiling", 0, 1)
+            state, _ = simulation.advance(state, member, self.assembly.world, 0, 0)
+            _wait(state)
+            self.seconds["compile"] = time.perf_counter() - clock
+            self.progress("compiling", 1, 1)
+            clock = time.perf_counter()
         sums: list[dict[str, HostArray]] = []
         at = 0
+        answers: list[Any] = []
         if self.options.resume:
             state, sums, at = self._resumed(place, state, sums)
+            answers = surveys.kept(place, at)
         asked = surveys.due(scenario)
-        answers: list[Any] = []
         while at < scenario.steps:
             stop = self._next_stop(at, asked)
             state, chunk = simulation.advance(state, member, self.assembly.world, at, stop - at)
             _wait(state)
             self._check_capacity(state)
             now = time.perf_counter()
-            if first_compile:
-                self.seconds["compile"] += now - clock
-                first_compile = False
-                self.progress("compiling", 1, 1)
-            else:
-                self.seconds["run"] += now - clock
-                self.seconds["steps"] += stop - at
+            self.seconds["run"] += now - clock
+            self.seconds["steps"] += stop - at
             sums.append({name: np.asarray(values)[0, : stop - at] for name, values in chunk.items()})
             self.done_steps += stop - at
             at = stop
             answers += surveys.ask(scenario, self.assembly.population.schema, arm.name, seed, at, state, asked)
             every = self.options.checkpoint_every
             if every is not None and at % every == 0 and at < scenario.steps:
+                surveys.keep(place, answers)
                 self._save(place, state, sums, at)
             self.progress("running", self.done_steps, total)
             clock = time.perf_counter()
@@ -233,7 +234,9 @@ class _Runner:
         arm = assembly.arms[index].name
         trajectory = results.Trajectory(arm, seed, groups, values, scenario.start, scenario.step_days)
         self.tallies[arm, seed] = {
-            name: people_of(values) for name, values in joined.items() if name.startswith(("reached:", "active:"))
+            name: people_of(values)
+            for name, values in joined.items()
+            if name.startswith(("reached:", "active:", "on:"))
         }
         manifest.write_tallies(self.folder, index, seed, self.tallies[arm, seed])
         if answers:

@@ -10,6 +10,7 @@ import numpy as np
 
 from lpm.network import Network
 from lpm.networks.draws import layer_seed
+from lpm.networks.mixing import counted
 from lpm.population import Population
 from lpm.scenarios import parameters, registries
 from lpm.scenarios.schema import LayerTable, Scenario
@@ -67,13 +68,7 @@ def mixing(network: Network, population: Population, by: str = "age") -> HostArr
     """
     if by not in population.schema or not population.schema[by].levels or network.complete:
         return None
-    levels, code = len(population.schema[by].levels), population.columns[by]
-    counts = np.bincount(code, minlength=levels).astype(np.float64)
-    intensity = network.columns.get("intensity")
-    weights = None if intensity is None else intensity.astype(np.float64) / 64
-    pair = np.repeat(code.astype(np.int16) * levels, network.degrees()) + code[network.indices]
-    totals = np.bincount(pair, weights, minlength=levels * levels).reshape(levels, levels)
-    return np.divide(totals, counts[:, None], out=np.zeros_like(totals), where=counts[:, None] > 0)
+    return counted(network, population.columns[by], len(population.schema[by].levels))
 
 
 def dynamic(

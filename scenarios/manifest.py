@@ -81,6 +81,9 @@ def write(
     arms = [arm.name for arm in assembly.arms]
     trajectory = results.join_finished(folder, arms, scenario.seeds)
     results.write_frame(folder / "trajectory.parquet", trajectory)
+    parts = [_agents_of(folder, index, seed) for index in range(len(arms)) for seed in scenario.seeds]
+    if there := [part for part in parts if part.exists()]:
+        pl.concat([pl.scan_parquet(part) for part in there]).sink_parquet(folder / "agents.parquet")
     kinds = {metric.name: metric.kind for metric in assembly.metrics}
     since = scenario.report_from
     table = effects.effects(trajectory, kinds, since, scenario.draws, scenario.step_days)
@@ -228,8 +231,8 @@ def write_agents(folder: Path, assembly: Assembly, index: int, seed: int, column
     frame = frame_of(assembly.population.schema, columns)
     arm = pl.lit(assembly.arms[index].name).alias("arm")
     frame = frame.select(arm, pl.lit(seed, dtype=pl.Int64).alias("seed"), pl.all())
-    path = folder / "agents.parquet"
-    if path.exists():
-        others = (pl.col("arm") != assembly.arms[index].name) | (pl.col("seed") != seed)
-        frame = pl.concat([results.read_frame(path).filter(others), frame])
-    results.write_frame(path, frame)
+    results.write_frame(_agents_of(folder, index, seed), frame)
+
+
+def _agents_of(folder: Path, index: int, seed: int) -> Path:
+    return folder / "checkpoints" / "finished" / f"{index}-{seed}.agents.parquet"

@@ -144,6 +144,12 @@ class Intervention(Part):
         if len(acts) != 1:
             got = f"{' and '.join(acts)}" if acts else "none"
             raise ValueError(f"expected exactly one of {', '.join(ACTS)}; got {got}")
+        if acts[0] in ("add_ties", "remove_ties"):
+            for key in ("delay", "duration", "capacity", "cost"):
+                if getattr(self, key) is not None:
+                    raise ValueError(f"'{key}' concerns what is done to agents, but '{acts[0]}' acts on ties at once")
+        if acts[0] in LEVERS and self.when is not None and self.delay is not None:
+            raise ValueError("expected either 'when' or 'delay': a condition on a metric acts at the next step")
         if acts[0] in LEVERS:
             for key in ("where", "share", "top", "neighbours_of", "uptake", "capacity", "duration", "every"):
                 if getattr(self, key) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,19 @@ DATA = "data:"
 """Prefix of a registered data set ("data:nyc_covid/data-by-day.csv.gz"), fetched with its pinned sha256."""
 
 
+GIVEN = "given:"
+"""Prefix of a file that the user named on the command line ("given:posterior.csv"). No file of a scenario's own can be
+called so: the scenario's `elsewhere` says where it lies, and a TOML cannot fill that."""
+
+
 def is_registered(file: str) -> bool:
     """Return whether a file is a data set of the registry."""
     return file.startswith(DATA)
+
+
+def is_given(file: str) -> bool:
+    """Return whether a file is one that the user named on the command line."""
+    return file.startswith(GIVEN)
 
 
 def inside(folder: str | Path, file: str, where: str) -> Path:
@@ -58,8 +69,8 @@ def located(scenario: Scenario, file: str, where: str) -> Path:
 
     Args:
         scenario: Names the file.
-        file: As written: relative to the scenario's folder, or a registered data set, which is fetched when it is not
-            at hand.
+        file: As written: relative to the scenario's folder; a registered data set, which is fetched when it is not at
+            hand; or one that the user gave.
         where: Path of the key, named in errors.
 
     Raises:
@@ -70,9 +81,17 @@ def located(scenario: Scenario, file: str, where: str) -> Path:
         from lpm import data
 
         return data.path(file.removeprefix(DATA), place)
-    if file in scenario.elsewhere:
-        return Path(scenario.elsewhere[file])
+    if is_given(file):
+        if file not in scenario.elsewhere:
+            raise InputError(f"{place}: '{file}' stands for a file of the command line; name one beside the scenario")
+        return _readable(Path(scenario.elsewhere[file]), place)
     return inside(scenario.folder, file, place)
+
+
+def _readable(path: Path, where: str) -> Path:
+    if not path.is_file() or not os.access(path, os.R_OK):
+        raise InputError(f"{where}: '{path}' cannot be read: no such file")
+    return path
 
 
 def reason(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from lpm.errors import InputError, unknown
 from lpm.kernel import declarations
-from lpm.scenarios import registries
+from lpm.scenarios import paths, registries
 from lpm.scenarios.loader import validate
 from lpm.scenarios.resolved import document
 from lpm.scenarios.schema import LayerTable, PopulationTable, Scenario
@@ -76,7 +76,7 @@ def with_draws(scenario: Scenario, draws: str) -> Scenario:
         raise InputError(f"--draws: expected 'prior', or a .csv or .parquet file, got '{draws}'")
     if not path.is_file() or not os.access(path, os.R_OK):
         raise InputError(f"--draws: '{draws}' cannot be read: no such file")
-    name = f"draws{path.suffix}"
+    name = f"{paths.GIVEN}{path.name}"
     copy = scenario.model_copy(update={"draws": name})
     copy._elsewhere = {**scenario.elsewhere, name: str(path.resolve())}  # pyright: ignore[reportPrivateUsage]
     return copy
@@ -97,7 +97,8 @@ def replaced(scenario: Scenario, path: str, value: Any, where: str) -> Scenario:
     Raises:
         InputError: An unknown path, or a value that does not fit.
     """
-    tables = document(scenario)
+    given = scenario.draws if path != "draws" and scenario.draws in scenario.elsewhere else None
+    tables = document(scenario if given is None else scenario.model_copy(update={"draws": None}))
     owner, _, rest = path.partition(".")
     kernels = [each.name for each in scenario.kernels]
     layers = [each.name for each in scenario.networks]
@@ -121,7 +122,8 @@ def replaced(scenario: Scenario, path: str, value: Any, where: str) -> Scenario:
             tables["horizon"] = max(scenario.horizon or 0, scenario.steps)
     else:
         raise unknown(where, "path", path, known_paths(scenario))
-    return validate(tables, scenario.folder, scenario.label)
+    made = validate(tables, scenario.folder, scenario.label)
+    return made if given is None else with_draws(made, scenario.elsewhere[given])
 
 
 def _put(

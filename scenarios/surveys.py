@@ -77,6 +77,21 @@ def ask(
     return frames
 
 
+KEPT = "answers.parquet"
+"""Answers of a pair that is not finished, beside its checkpoint."""
+
+
+def keep(place: Path, answers: list[Any]) -> None:
+    """Keep the answers so far beside a checkpoint that is about to be written."""
+    if answers:
+        results.write_frame(place / KEPT, pl.concat(answers, how="diagonal"))
+
+
+def kept(place: Path, step: int) -> list[Any]:
+    """Return the answers up to a checkpoint's step."""
+    return [results.read_frame(place / KEPT).filter(pl.col("step") <= step)] if (place / KEPT).exists() else []
+
+
 def write(folder: Path, index: int, seed: int, answers: list[Any]) -> None:
     """Write the answers of one (arm, seed): `surveys/<arm index>-<seed>.parquet`, questions not asked are null."""
     (folder / "surveys").mkdir(exist_ok=True)

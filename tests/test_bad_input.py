@@ -16,7 +16,8 @@ import polars as pl
 import pytest
 import tomli_w
 
-from lpm import cli
+from lpm import asking, cli
+from lpm.scenarios import checks, loader, outputs
 
 Tables = dict[str, Any]
 
@@ -371,6 +372,46 @@ def test_a_folder_of_another_run(tmp_path: Path, call: Callable[..., str]) -> No
     assert "another run" in call(scenario)
     (folder / "scenario.toml").write_text("schema = 1\n")
     assert "another scenario" in call(scenario, "--resume")
+
+
+def test_a_file_that_has_changed_since(tmp_path: Path, call: Callable[..., str]) -> None:
+    path = write(tmp_path, people(tmp_path, age=["young", "old"] * 4, wealth=[1.0, 2.0] * 4))
+    with outputs.claim(tmp_path / "out", loader.load(path), resume=False):
+        (tmp_path / "out" / "run.json").write_text("{}")
+    people(tmp_path, age=["young", "old"] * 4, wealth=[1.0, 3.0] * 4)
+    line = call(str(path), "--resume")
+    assert "--resume: file" in line and "agents.parquet' has changed since" in line
+    (tmp_path / "out" / "inputs" / "agents.parquet").unlink()
+    assert "agents.parquet" in call(str(path), "--resume")
+
+
+@pytest.mark.parametrize("options", [(), ("--seeds", "3"), ("--arms", "earlier"), ("--draws", "prior")])
+@pytest.mark.parametrize("moment", [15, dt.date(2020, 2, 16)], ids=["step", "date"])
+def test_a_run_that_ends_before_its_report_begins(
+    options: tuple[str, ...], moment: Any, tmp_path: Path, call: Callable[..., str]
+) -> None:
+    path = write(tmp_path, {**copy.deepcopy(GOOD), "report_from": moment})
+    for steps in ("15", "3"):
+        line = call(str(path), "--steps", steps, *options)
+        assert "small.toml: report_from" in line and "at least 16" in line and "--set report_from=" in line
+    hint = line.split("--set ")[1].strip()
+    asked = asking.chosen(str(path), None, 15, None, None, None, [hint], None)
+    checks.check_run(asked)
+
+
+DRAWS: list[tuple[str, str, tuple[str, ...]]] = [
+    ("level of one number", "sir.beta.old\n0.1\n", ("sir.beta", "no level 'old'")),
+    ("unknown parameter", "sir.bata\n0.1\n", ("'sir.bata'", "did you mean 'sir.beta'")),
+    ("fewer rows than seeds", "sir.beta\n", ("1 seeds", "got 0")),
+    ("damaged", "sir.beta\n0.1,5,6\n\x00", ("cannot be read",)),
+]
+
+
+@pytest.mark.parametrize(("content", "words"), [each[1:] for each in DRAWS], ids=[each[0] for each in DRAWS])
+def test_a_bad_file_of_draws(content: str, words: tuple[str, ...], tmp_path: Path, call: Callable[..., str]) -> None:
+    (tmp_path / "posterior.csv").write_text(content)
+    line = call(str(write(tmp_path, GOOD)), "--draws", str(tmp_path / "posterior.csv"))
+    assert all(word in line for word in ("posterior.csv", *words)), line
 
 
 def test_a_folder_that_cannot_be_used(tmp_path: Path, call: Callable[..., str]) -> None:

@@ -54,7 +54,7 @@ scale_column = { present = 1 }
 @pytest.fixture(scope="module")
 def scenario(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("scenario") / "killed.toml"
-    path.write_text(SCENARIO.replace("scale_column = { present = 1 }", "set_column = { present = true }"))
+    path.write_text(SCENARIO.replace("scale_column = { present = 1 }", "set_column = { present = false }"))
     return path
 
 

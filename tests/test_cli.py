@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from lpm import asking, cli, doctor, terminal
@@ -37,6 +38,7 @@ mean_degree = 5
 [[kernels]]
 kernel = "sir"
 initial = 0.1
+beta = { value = 0.05, prior = ["lognormal", 0.05, 0.2] }
 [metrics]
 infections = { flow = "infectious" }
 prevalence = { stock = "infectious" }
@@ -265,12 +267,78 @@ def test_bad_input_takes_away_what_was_made_and_nothing_else(small: Path, tmp_pa
             (folder / "half").write_text("x")
             raise InputError("no")
     assert not (tmp_path / "a").exists() and list((tmp_path / "there").iterdir()) == []
+    for error in (RuntimeError("no"), KeyboardInterrupt(), OSError(28, "No space left on device")):
+        with pytest.raises(type(error)), outputs.claim(tmp_path / "a" / "b", scenario, resume=False):
+            raise error
+        assert not (tmp_path / "a").exists()
     kept = tmp_path / "kept"
     with pytest.raises(InputError), outputs.claim(kept, scenario, resume=False):
         (kept / "checkpoints" / "finished").mkdir(parents=True)
         (kept / "checkpoints" / "finished" / "0-0.parquet").write_text("x")
         raise InputError("no")
     assert (kept / "checkpoints" / "finished" / "0-0.parquet").exists()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("no"), InputError("no")])
+def test_a_checkpoint_is_kept_unless_input_was_bad(error: BaseException, small: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(type(error)), outputs.claim(out, loader.load(small), resume=False):
+        (out / "checkpoints" / "0-0" / "step-5").mkdir(parents=True)
+        raise error
+    assert out.exists() is not isinstance(error, InputError)
+    assert not (out / outputs.LOCK).exists()
+
+
+def test_one_of_many_gets_the_folder(small: Path, tmp_path: Path) -> None:
+    """Four processes at a folder whose lock is empty, as one that died while writing it would leave it."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / outputs.LOCK).write_text("")
+    code = (
+        "import sys, time; from pathlib import Path; from lpm.scenarios import outputs; from lpm.errors import InputError\n"
+        "out = Path(sys.argv[1]); time.sleep(max(0, float(sys.argv[2]) - time.time()))\n"
+        "try: outputs._lock(out / outputs.LOCK, out)\n"
+        "except InputError as error: print(error)\n"
+        "else: print('held'); time.sleep(float(sys.argv[3]))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(HOME)}
+    arguments = [sys.executable, "-c", code, str(out), str(time.time() + 6), "6"]
+    all_asking = [subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    told = [each.communicate(timeout=120)[0].strip() for each in all_asking]
+    assert sorted("held" == each for each in told) == [False, False, False, True], told
+    assert all("in use" in each for each in told if each != "held")
+    assert [each.name for each in out.iterdir()] == [outputs.LOCK]
+
+
+def test_a_lock_needs_no_hard_links(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    scenario = loader.load(small)
+    with outputs.claim(tmp_path / "out", scenario, resume=False):
+        assert (tmp_path / "out" / outputs.LOCK).read_text().startswith(str(os.getpid()))
+        with pytest.raises(InputError, match="in use"):
+            outputs.check(tmp_path / "out", scenario, resume=True)
+
+
+def test_files_of_a_scenario_and_of_its_run_do_not_meet(tmp_path: Path) -> None:
+    home, out, again = tmp_path / "home", tmp_path / "out", tmp_path / "again"
+    home.mkdir()
+    pl.DataFrame({"mood": [float(i % 7) for i in range(60)]}).write_parquet(home / "agents.parquet")
+    pl.DataFrame({"source": list(range(59)), "target": list(range(1, 60))}).write_parquet(home / "trajectory.parquet")
+    text = SMALL.replace("size = 60", 'file = "agents.parquet"').replace('"erdos-renyi"', '"edges"')
+    (home / "small.toml").write_text(text.replace("mean_degree = 5", 'file = "trajectory.parquet"'))
+    (tmp_path / "agents.csv").write_text("sir.beta\n0.3\n0.4\n")
+    arguments = ["--save-agents", "--quiet", "--draws", str(tmp_path / "agents.csv")]
+    assert cli.main(["run", str(home / "small.toml"), *arguments, "--out", str(out)]) == 0
+    for name in ("agents.parquet", "trajectory.parquet"):
+        assert (out / "inputs" / name).read_bytes() == (home / name).read_bytes() != (out / name).read_bytes()
+    assert cli.main(["run", str(out / "scenario.toml"), "--save-agents", "--quiet", "--out", str(again)]) == 0
+    for name in ("trajectory.parquet", "agents.parquet", "scenario.toml"):
+        assert (again / name).read_bytes() == (out / name).read_bytes()
+    assert not (again / "inputs" / "inputs").exists()
+    assert cli.main(["run", str(home / "small.toml"), *arguments, "--out", str(out), "--resume"]) == 0
 
 
 def test_a_small_run_from_beginning_to_end(small: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -225,7 +225,7 @@ def test_weighted_sums_are_exact_in_their_unit(backend: str, shards: int):
     values = generator.uniform(-3, 3, 4_000).astype(np.float32)
     weight = generator.integers(0, 2**20, 4_000).astype(np.uint32)
     group = generator.integers(-1, 4, 4_000).astype(np.int32)
-    bits = fraction_bits(3.0)
+    bits = fraction_bits(3.0, 2.0**30)
 
     def weighted(v: Any, w: Any, g: Any, shards: int) -> Any:
         return weighted_sum_by_group(v, w, g, 4, bits, shards)
@@ -237,7 +237,7 @@ def test_weighted_sums_are_exact_in_their_unit(backend: str, shards: int):
 
 def test_declared_scale_leaves_room_for_a_thousand_million_people():
     for largest in (1e-9, 0.5, 1.0, 3.0, 1e6, 1e12):
-        assert largest * 2.0 ** fraction_bits(largest) * WEIGHT_UNIT * 2**30 <= 2**62
+        assert largest * 2.0 ** fraction_bits(largest, 2.0**30) * WEIGHT_UNIT * 2**30 <= 2**62
 
 
 def test_limbs_hold_any_64_bit_integer():

@@ -188,21 +188,77 @@ def test_start_may_have_a_time_of_day(tmp_path: Path) -> None:
         loader.validate(tables, tmp_path, "x")
 
 
-def test_the_run_folder_holds_the_scenario_and_its_files(tmp_path: Path) -> None:
-    home, run = tmp_path / "home", tmp_path / "run"
-    (home / "data").mkdir(parents=True)
-    run.mkdir()
-    (home / "data" / "weekly.csv").write_text("start,end,cases\n2020-02-03,2020-02-09,5\n")
-    tables = tomllib.loads(FULL) | {"data": {"infections": {"file": "data/weekly.csv", "column": "cases"}}}
+def with_files(home: Path, people: str, observed: str) -> Scenario:
+    """Return a scenario that names two files of its own."""
+    for file, content in (
+        (people, "age,wealth\n0-64,5\n75+,7\n"),
+        (observed, "start,end,c\n2020-02-03,2020-02-09,5\n"),
+    ):
+        (home / file).parent.mkdir(parents=True, exist_ok=True)
+        (home / file).write_text(content)
+    tables = tomllib.loads(FULL) | {"data": {"infections": {"file": observed, "column": "c"}}}
+    tables["population"] = {"file": people, "columns": tables["population"]["columns"][1:2]}
     (home / "city.toml").write_text(tomli_w.dumps(tables))
-    scenario = loader.load(home / "city.toml")
-    again = loader.load(resolved.write(scenario, run))
-    assert again.model_dump() == scenario.model_dump()
-    assert (run / "data" / "weekly.csv").read_bytes() == (home / "data" / "weekly.csv").read_bytes()
+    return loader.load(home / "city.toml")
+
+
+def run_folder(scenario: Scenario, folder: Path) -> Scenario:
+    """Return the scenario of the run's folder."""
+    folder.mkdir()
+    return loader.load(resolved.write(scenario, folder))
+
+
+@pytest.mark.parametrize("people", ["agents.csv", "draws.csv", "trajectory.parquet.csv", "inputs/agents.csv", "inputs"])
+def test_the_run_folder_holds_the_scenario_and_its_files(people: str, tmp_path: Path) -> None:
+    people = "inputs/draws.csv/agents.csv" if people == "inputs" else people  # a folder of that name
+    scenario = with_files(tmp_path / "home", people, "data/weekly.csv")
     drawn = tmp_path / "posterior.csv"
-    drawn.write_text("seir.beta\n0.03\n")
-    resolved.write(settings.with_draws(again, str(drawn)), run)
-    assert loader.load(run / "scenario.toml").draws == "draws.csv" and (run / "draws.csv").is_file()
+    drawn.write_text("seir.beta\n" + "0.03\n" * 3)
+    for number, each in enumerate((scenario, settings.with_draws(scenario, str(drawn)))):
+        run = tmp_path / f"run-{number}"
+        again = run_folder(each, run)
+        assert {path.name for path in run.iterdir()} == {"scenario.toml", "inputs"}
+        original, copied = resolved.sources(each), resolved.sources(again)
+        assert len(original) == 2 + number and set(copied) == set(original)
+        for name, source in original.items():
+            assert copied[name] == run / name != source and copied[name].read_bytes() == source.read_bytes()
+        assert resolved.of_run(again) == resolved.of_run(each) == (run / "scenario.toml").read_text()
+        assert resolved.fingerprint(again) == resolved.fingerprint(each)
+        third = run_folder(again, tmp_path / f"again-{number}")
+        assert third.model_dump() == again.model_dump()
+        ours, theirs = each.model_dump(), again.model_dump()
+        assert all(ours[key] == theirs[key] for key in ours if key not in ("population", "data", "draws"))
+
+
+def test_draws_of_the_command_line_shadow_no_file(tmp_path: Path) -> None:
+    scenario = with_files(tmp_path / "home", "draws.csv", "weekly.csv")
+    drawn = tmp_path / "draws.csv"
+    drawn.write_text("seir.beta\n" + "0.03\n" * 3)
+    given = settings.with_draws(scenario, str(drawn))
+    assert paths.located(given, "draws.csv", "x") == tmp_path / "home" / "draws.csv"
+    assert paths.located(given, str(given.draws), "x") == drawn
+    changed = settings.apply_set(given, "seir.beta=0.04")  # other settings keep it
+    assert changed.draws == given.draws and paths.located(changed, str(changed.draws), "x") == drawn
+    again = run_folder(given, tmp_path / "run")
+    other = tmp_path / "other.csv"
+    other.write_text("seir.beta\n" + "0.04\n" * 3)
+    twice = run_folder(settings.with_draws(again, str(other)), tmp_path / "twice")
+    assert paths.located(twice, str(twice.draws), "x").read_bytes() == other.read_bytes()
+    assert paths.located(twice, str(twice.population.file), "x").read_text().startswith("age")
+    with pytest.raises(InputError, match="command line"):
+        loader.validate(tomllib.loads(FULL) | {"draws": "given:draws.csv"}, tmp_path, "x")
+
+
+def test_the_fingerprint_tells_scenarios_and_their_files_apart(tmp_path: Path) -> None:
+    scenario = with_files(tmp_path / "home", "agents.csv", "weekly.csv")
+    first = resolved.fingerprint(scenario)
+    assert len(first) == 16 and first == resolved.fingerprint(with_files(tmp_path / "copy", "agents.csv", "weekly.csv"))
+    assert resolved.fingerprint(settings.apply_set(scenario, "seir.beta=0.04")) != first
+    (tmp_path / "home" / "weekly.csv").write_text("start,end,c\n2020-02-03,2020-02-09,6\n")
+    assert resolved.fingerprint(scenario) != first
+    (tmp_path / "home" / "weekly.csv").unlink()
+    with pytest.raises(InputError, match=r"weekly\.csv"):
+        resolved.fingerprint(scenario)
 
 
 def test_ready_made_interventions_take_overrides(full: Scenario) -> None:

@@ -38,7 +38,13 @@ class Importation(Kernel):
         """Parameters of importation."""
 
         initial: Any = parameter(
-            0.0, unit="people", by="place", bounds=(0, 1e7), meaning="people exposed at the start", source="guess"
+            0.0,
+            unit="people",
+            by="place",
+            bounds=(0, 1e7),
+            meaning="people exposed at the start",
+            source="guess",
+            initial=True,
         )
         daily: Any = parameter(
             0.0, unit="people/day", by="place", bounds=(0, 1e6), meaning="people who arrive exposed", source="guess"

@@ -29,6 +29,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import gammainc
+from scipy.special import gammaincc
 
 from lpm.errors import InputError
 from lpm.kernel import Kernel, parameter, register
@@ -54,7 +55,7 @@ STAYS = {
 """The parameter (`<name>_mean`, `<name>_shape`) that says how long each stage lasts."""
 
 LONGEST = 60.0
-"""Days after which a stage ends for certain; 99.9 % of any stage of this family ends before (bounds of the means)."""
+"""Days after which a stage ends for certain; `SEIR.check` sees to it that 99.9 % of it have ended before."""
 
 
 def _mean(default: float, meaning: str, source: str) -> Any:
@@ -121,8 +122,18 @@ class SEIR(Kernel):
         dying_shape: Any = _shape(1.5, "guess")
 
     @classmethod
-    def check(cls, params: Any, where: str) -> None:
-        """Raise where severities do not fit together."""
+    def check(cls, params: Any, where: str, dt: float = 1.0) -> None:
+        """Raise where severities do not fit together, or a stage is shorter than a step or longer than `LONGEST`."""
+        for stay in STAYS.values():
+            mean, shape = float(getattr(params, f"{stay}_mean")), float(getattr(params, f"{stay}_shape"))
+            if mean < dt:
+                raise InputError(f"{where}.{stay}_mean: expected at least a step of {dt:g} d, got {mean:g}")
+            beyond = float(gammaincc(shape, LONGEST * shape / mean))
+            if beyond > 1e-3:
+                raise InputError(
+                    f"{where}.{stay}_shape: a mean of {mean:g} d with shape {shape:g} leaves {beyond:.1%} beyond "
+                    f"{LONGEST:g} d, where stages end; expected at most 0.1 %"
+                )
         severe = np.asarray(params.ihr, float) + np.asarray(params.ifr_outside, float)
         if (severe > np.asarray(params.clinical, float) + 1e-9).any():
             raise InputError(f"{where}: expected ihr + ifr_outside <= clinical at every age, got {severe.max():g}")
@@ -179,7 +190,7 @@ class SEIR(Kernel):
         first, second = happens(draw, way[:, 0]), happens(draw, way[:, 1])
         choice = jnp.where(first, 0, jnp.where(second, 1, 2))
         goes = _at(jnp.asarray(_NEXT.reshape(-1)), state * 3 + choice)
-        waits = agents["elapsed"] + ((state != SUSCEPTIBLE) & (state < RECOVERED)).astype(jnp.uint16)
+        waits = agents["elapsed"] + ((state != SUSCEPTIBLE) & (state < RECOVERED) & here).astype(jnp.uint16)
         return {
             "state": jnp.where(moves, goes, agents["state"]),
             "elapsed": jnp.where(moves, jnp.uint16(0), jnp.minimum(waits, jnp.uint16(longest - 1))),

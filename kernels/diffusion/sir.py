@@ -46,7 +46,9 @@ class SIR(Kernel):
             0.05, unit="1/day", bounds=(0, 10), meaning="hazard of infection per infectious contact", source="guess"
         )
         gamma: Any = parameter(0.1, unit="1/day", bounds=(0, 10), meaning="rate of recovery", source="guess")
-        initial: Any = parameter(0.01, unit="1", bounds=(0, 1), meaning="share infectious at the start", source="guess")
+        initial: Any = parameter(
+            0.01, unit="1", bounds=(0, 1), meaning="share infectious at the start", source="guess", initial=True
+        )
 
     @classmethod
     def init(cls, key: Key, tables: Tables, params: Any, clock: Any) -> Columns:

@@ -41,7 +41,12 @@ class DeGroot(Kernel):
             0.5, unit="1/day", bounds=(0, 1), meaning="share of the way to the neighbours' mean a day", source="guess"
         )
         spread: Any = parameter(
-            1.0, unit="1", bounds=(0, 1), meaning="first opinions are uniform from minus this to this", source="guess"
+            1.0,
+            unit="1",
+            bounds=(0, 1),
+            meaning="first opinions are uniform from minus this to this",
+            source="guess",
+            initial=True,
         )
 
     @classmethod

@@ -65,9 +65,15 @@ def weighted_sum_by_group(values: Array, weight: Array, group: Array, groups: in
         return limbs(add_shards(sums, shards))
 
 
-def fraction_bits(largest: float) -> int:
-    """Return the scale at which the sum over 2^30 people of values up to `largest` in size stays below 2^62."""
-    return 16 - max(0, math.ceil(math.log2(max(largest, 2.0**-16))))
+def fraction_bits(largest: float, people: float) -> int:
+    """Return the finest scale (at most 24 bits) at which the sum over so many people stays below 2^62.
+
+    Args:
+        largest: Largest size of a value.
+        people: People of all agents together.
+    """
+    whole = 62 - 16 - math.ceil(math.log2(max(people, 1.0)))
+    return min(24, whole - math.ceil(math.log2(max(largest, 2.0**-16))))
 
 
 def limbs(sums: Array) -> Array:

@@ -139,8 +139,8 @@ def arms_table(folder: Folder) -> str:
     for arm in told:
         name = str(arm.get("name"))
         number = folder.arms.index(name) if name in folder.arms else 0
-        cost = costs.get(name) or {}
-        priced = f" Cost: {escaped(plain(cost.get('total')))} {escaped(cost.get('unit', ''))}." if cost else ""
+        bills = [f"{float(bill['total']):,.0f} {escaped(bill.get('unit', ''))}" for bill in costs.get(name) or []]
+        priced = f" Cost: {', '.join(bills)} (mean over seeds)." if bills else ""
         parts.append(
             f'<h3><span class="chip-dot" data-arm="{number}"></span>{escaped(name)}</h3>'
             f"<p>{escaped(arm.get('description') or '')}{priced}</p>"

@@ -1,0 +1,179 @@
+"""Interventions on agents: who is reached, how long it holds, what it changes, what it costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from lpm.cli import main
+
+# agents in rows of 100 by `group`; nobody is ever infected, so that only the interventions move anything
+SCENARIO = """
+schema = 1
+name = "levers"
+steps = 12
+seeds = 1
+[population]
+file = "people.csv"
+people = 4000.0
+columns = [
+    {{ name = "wealth", dtype = "float32", meaning = "money", unit = "USD", bounds = [0, 1000], default = 10 }},
+    {{ name = "mood", dtype = "float32", meaning = "mood", unit = "1", bounds = [0, 1], default = 1 }},
+]
+[[networks]]
+name = "friends"
+builder = "watts-strogatz"
+neighbours = 2
+rewiring = 0.0
+[[kernels]]
+kernel = "sir"
+initial = 0.0
+[metrics]
+mood = {{ mean = "mood", by = ["group"] }}
+wealth = {{ sum = "wealth", by = ["group"] }}
+recovered = {{ stock = "recovered", by = ["group"] }}
+[[arms]]
+name = "none"
+[[arms]]
+name = "some"
+[[arms.interventions]]
+name = "act"
+{act}
+"""
+
+
+def people(folder: Path) -> None:
+    """Write 200 agents of group a and 200 of group b."""
+    rows = [{"group": "ab"[i // 200], "wealth": 10.0, "mood": 1.0} for i in range(400)]
+    pl.DataFrame(rows).write_csv(folder / "people.csv")
+
+
+def run(tmp_path: Path, act: str, *more: str) -> dict[str, Any]:
+    """Return metric -> float64 [steps] of the second arm for group a and all; `reached` and `active` in people."""
+    people(tmp_path)
+    (tmp_path / "levers.toml").write_text(SCENARIO.format(act=act))
+    out = tmp_path / "run"
+    assert main(["run", str(tmp_path / "levers.toml"), "--out", str(out), "--quiet", *more]) == 0
+    frame = pl.read_parquet(out / "trajectory.parquet").filter(arm="some")
+    tallies = pl.read_parquet(out / "checkpoints" / "finished" / "1-0.tallies.parquet")
+    told: dict[str, Any] = {name: tallies[f"{name}:act"].to_numpy() for name in ("reached", "active")}
+    for metric in ("mood", "wealth", "recovered"):
+        for group, label in (("all", ""), ("group=a", "_a"), ("group=b", "_b")):
+            told[metric + label] = frame.filter(group=group)[metric].to_numpy()
+    told["costs"] = pl.Series([(out / "run.json").read_text("utf-8")])[0]
+    return told
+
+
+def test_delay_duration_and_expiry(tmp_path: Path):
+    told = run(tmp_path, 'at = 2\nwhere = { group = "a" }\ndelay = "3d"\nduration = "4d"\nscale_column = { mood = 0.25 }')
+    expected = np.ones(12)
+    expected[5:9] = 0.25  # reached in step 2, from 5 for four steps; reached again in 9 when it is over, from 12 on
+    assert np.allclose(told["mood_a"], expected) and np.array_equal(told["mood_b"], np.ones(12))
+    assert told["reached"].tolist() == [0, 0, 2000, 0, 0, 0, 0, 0, 0, 2000, 0, 0]
+    assert told["active"].tolist() == [2000.0 if 5 <= step < 9 else 0.0 for step in range(12)]
+
+
+def test_until_ends_what_it_holds(tmp_path: Path):
+    told = run(tmp_path, "at = 3\nuntil = 6\nset_column = { mood = 0.5 }")
+    expected = np.ones(12)
+    expected[3:6] = 0.5
+    assert np.allclose(told["mood"], expected)
+
+
+def test_capacity_reaches_so_many_people_a_step(tmp_path: Path):
+    told = run(tmp_path, "capacity = 555.0\nset_column = { mood = 0.0 }")
+    assert told["reached"][:7].tolist() == [550.0] * 7  # agents of ten people each; the last of 4,000 in step 7
+    assert told["reached"].sum() == 4000 and told["reached"][8:].sum() == 0
+
+
+def test_uptake_and_share_are_drawn_once_per_agent(tmp_path: Path):
+    """400 agents, uptake 0.5: 120 to 280 take part but in 1e-15 of seeds; whoever declined is never asked again."""
+    told = run(tmp_path, 'uptake = 0.5\nduration = "2d"\nset_column = { mood = 0.0 }')
+    reached = told["reached"]
+    assert 1200 <= reached[0] <= 2800 and reached[1] == 0
+    assert set(reached[::2].tolist()) == {reached[0]}  # the same agents, reached again when it is over
+
+
+def test_neighbours_of_a_selection(tmp_path: Path):
+    """On a ring of 400, groups 0..199 and 200..399: the neighbours of b are b, but for nobody, and its two borders."""
+    told = run(
+        tmp_path,
+        'neighbours_of = { where = { group = "b" }, layers = ["friends"] }\nset_column = { mood = 0.0 }',
+    )
+    assert told["mood_b"][0] == 0 and told["mood_a"][0] == pytest.approx(1 - 2 / 200)
+
+
+def test_a_column_that_a_kernel_writes_is_set_once_after_the_delay(tmp_path: Path):
+    told = run(tmp_path, 'at = 1\nwhere = { group = "a" }\ndelay = "2d"\nset_column = { state = "recovered" }')
+    assert told["recovered_a"].tolist() == [0.0] * 3 + [2000.0] * 9 and told["recovered_b"].sum() == 0
+
+
+def test_payments_add_up_and_stay_within_bounds(tmp_path: Path):
+    told = run(tmp_path, 'duration = "1d"\nwhere = { group = "a" }\npay = { column = "wealth", amount = 400.0 }')
+    assert told["wealth_a"].tolist() == [2000.0 * min(10 + 400 * (step + 1), 1000) for step in range(12)]
+    assert np.allclose(told["wealth_b"], 20_000)
+
+
+def test_absent_through_policy_are_not_counted(tmp_path: Path):
+    told = run(tmp_path, 'at = 4\nuntil = 8\nwhere = { group = "a" }\nset_column = { present = false }')
+    assert told["wealth"].tolist() == [20_000.0 if 4 <= step < 8 else 40_000.0 for step in range(12)]
+
+
+def test_costs_are_people_reached_and_days_in_effect(tmp_path: Path):
+    import json
+
+    told = run(
+        tmp_path,
+        'at = 2\nduration = "3d"\nuntil = 5\nwhere = { group = "a" }\nset_column = { mood = 0.0 }\n'
+        'cost = { per_person = 2.0, per_day = 1.0, unit = "USD", source = "made up" }',
+    )
+    costs = json.loads(told["costs"])["costs"]
+    assert costs == {"some": [{"unit": "USD", "total": 2.0 * 2000 + 1.0 * 2000 * 3}]}
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        ("capacity = 5.0\nset_column = { mood = 0.0 }", "is less than the 10 that an agent stands for"),
+        ('duration = "2d"\nset_column = { state = "recovered" }', "cannot have a duration"),
+        ("set = { 'sir.initial' = 0.5 }", "acts at the start only"),
+        ("scale = { friends = 0.5 }\ndelay = '2d'\nwhen = { metric = 'recovered', above = 1.0 }", "'when' or 'delay'"),
+        ("add_ties = { layer = 'friends', count = 3 }\ndelay = '2d'", "acts on ties at once"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], act: str, message: str):
+    people(tmp_path)
+    (tmp_path / "levers.toml").write_text(SCENARIO.format(act=act))
+    assert main(["run", str(tmp_path / "levers.toml"), "--out", str(tmp_path / "run"), "--quiet"]) == 2
+    told = capsys.readouterr().err
+    assert message in told and told.count("\n") == 1
+
+
+SURVEYS = """
+[[surveys]]
+name = "how are you"
+every = "3d"
+sample = 40
+where = {{ group = "b" }}
+ask = ["mood", "state"]
+"""
+
+
+def test_a_survey_reads_and_never_disturbs(tmp_path: Path):
+    act = 'uptake = 0.5\nwhere = { group = "a" }\nset_column = { state = "infectious" }'
+    runs = []
+    for name, extra in (("without", ""), ("with", SURVEYS)):
+        folder = tmp_path / name
+        folder.mkdir()
+        people(folder)
+        (folder / "levers.toml").write_text((SCENARIO + extra).format(act=act))
+        assert main(["run", str(folder / "levers.toml"), "--out", str(folder / "run"), "--quiet"]) == 0
+        runs.append((folder / "run" / "trajectory.parquet").read_bytes())
+    assert runs[0] == runs[1]
+    answers = pl.read_parquet(tmp_path / "with" / "run" / "surveys" / "1-0.parquet")
+    assert answers.group_by("step").len().sort("step").rows() == [(3, 40), (6, 40), (9, 40), (12, 40)]
+    assert answers["id"].min() >= 200  # type: ignore[operator]
