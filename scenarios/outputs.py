@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import filecmp
 import os
 import secrets
@@ -153,7 +154,7 @@ def _lock(lock: Path, folder: Path) -> None:
                 holder = _holder(lock)
                 if holder is not None:
                     raise InputError(f"--out {folder}: in use by process {holder}; choose another folder") from None
-                _take_away(lock, own)
+                _take_away(lock, folder)
     finally:
         own.unlink(missing_ok=True)
     raise InputError(f"--out {folder}: in use by another process; choose another folder")
@@ -169,17 +170,16 @@ def _link(own: Path, lock: Path, content: str) -> None:
             file.write(content)
 
 
-def _take_away(lock: Path, own: Path) -> None:
-    """Remove the lock of a process that has died; of several that see it so, one does, and none takes a newer lock."""
-    aside = own.with_name(f"{own.name}-dead")
+def _take_away(lock: Path, folder: Path) -> None:
+    """Remove a dead process's lock; one process at a time looks and removes, so none takes a newer one."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        lock.rename(aside)
-    except FileNotFoundError:
-        return
-    if _holder(aside) is not None:  # in the meantime another process has put its own lock there
-        with contextlib.suppress(FileExistsError):
-            os.link(aside, lock)
-    aside.unlink()
+        with contextlib.suppress(OSError):  # a file system without such locks
+            fcntl.flock(handle, fcntl.LOCK_EX)  # falls when the handle is closed, or its process dies
+        if _holder(lock) is None:
+            lock.unlink(missing_ok=True)
+    finally:
+        os.close(handle)
 
 
 def _holder(lock: Path) -> str | None:

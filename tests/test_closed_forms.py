@@ -1,7 +1,7 @@
 r"""Epidemics against closed forms of the discrete model that the kernels define.
 
-With h = beta dt per contact, an infectious agent recovers at the end of each step with chance g = 1 - e^(-gamma dt); the
-first step in which it can infect is the one after its own infection. So it is infectious in K steps, P(K = k) = g
+An infectious agent recovers at the end of each step with chance g = 1 - e^(-gamma dt); the first step in which it can
+infect is the one after its own infection. So it is infectious in K steps, P(K = k) = g
 (1 - g)^(k - 1), E K = 1/g. Everything below follows from that; the continuous theory has gamma dt in the place of g.
 
 Seeds are fixed. Where a mean over seeds is compared, five standard errors (with 31 degrees of freedom or more: a false
@@ -10,6 +10,7 @@ alarm in fewer than 1 of 3e4 choices of the seeds) are allowed beside the stated
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -55,12 +56,23 @@ def near(found: np.ndarray[Any, Any], expected: float, share: float = 0.0) -> bo
     return abs(found.mean() - expected) <= 5 * error + share * abs(expected)
 
 
+def root(function: Callable[[float], Any], low: float, high: float) -> float:
+    """Return where a function crosses zero."""
+    found: Any = brentq(function, low, high)
+    return float(found)
+
+
 # SIR under complete mixing
+
+
+def escaped(reproduction: float, susceptible: float) -> float:
+    """Return s that solves s = s0 exp(-R0 (1 - s))."""
+    return root(lambda s: s - susceptible * np.exp(-reproduction * (1 - s)), 1e-9, susceptible)
 
 
 @pytest.mark.parametrize("dt", [1.0, 0.5])
 def test_final_size_under_complete_mixing(dt: float):
-    r"""s = s0 exp(-R0 (1 - s)) with R0 = beta c dt / g, s0 being the share that begins susceptible.
+    r"""The equation is s = s0 exp(-R0 (1 - s)) with R0 = beta c dt / g, s0 being the share that begins susceptible.
 
     A susceptible escapes step t with chance exp(-beta c dt I_t / N), so s = s0 exp(-beta c dt sum_t I_t / N), and the
     sum is (1 - s) N / g, 1/g steps for everybody ever infected. Halving dt moves R0 to first order: from beta c / gamma
@@ -76,12 +88,7 @@ def test_final_size_under_complete_mixing(dt: float):
         recovery = -np.expm1(-np.float64(np.float32(gamma)) * dt)
         reproduction = float(np.float32(beta)) * contacts * dt / recovery
         infected, first = ever(small, members), begun(small, members)
-        sizes = np.array(
-            [
-                brentq(lambda s, s0=1 - i / size: s - s0 * np.exp(-reproduction * (1 - s)), 1e-9, 1 - i / size)
-                for i in first
-            ]
-        )
+        sizes = np.array([escaped(reproduction, 1 - i / size) for i in first])
         assert near(infected / size / (1 - sizes), 1.0, 0.001)
 
 
@@ -103,7 +110,7 @@ def transmissibility(beta: float, gamma: float) -> float:
 
 def beta_of(target: float, gamma: float) -> float:
     """Return the beta that gives a transmissibility."""
-    return float(brentq(lambda beta: transmissibility(beta, gamma) - target, 1e-9, 10))
+    return root(lambda beta: transmissibility(beta, gamma) - target, 1e-9, 10)
 
 
 class Degrees:
@@ -261,12 +268,15 @@ def test_exponential_growth_follows_euler_lotka(dt: float):
     begin = replace(begin, agents={**begin.agents, "state": jnp.asarray(state)})
     _, sums = small.simulation.advance(begin, members, small.world, 0, steps)
     exposed = np.stack(
-        [small.recorder.roll_up({n: np.asarray(v)[i] for n, v in sums.items()})[1]["exposed"][:, 0] for i in range(seeds)]
+        [
+            small.recorder.roll_up({n: np.asarray(v)[i] for n, v in sums.items()})[1]["exposed"][:, 0]
+            for i in range(seeds)
+        ]
     )
 
     force = infectiousness(params, contacts, dt)
     ages = np.arange(len(force))
-    growth = float(brentq(lambda r: float((force * np.exp(-r * ages)).sum()) - 1, 1e-4, 1.0))
+    growth = root(lambda r: float((force * np.exp(-r * ages)).sum()) - 1, 1e-4, 1.0)
     small_start = renewal(force, 1e-9, size, round(120 / dt))
     assert np.isclose(np.log(small_start[-1] / small_start[-2]), growth, rtol=1e-5)
 

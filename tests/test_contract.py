@@ -1,9 +1,9 @@
 """The contract of a kernel: what holds for every one that is registered, whatever it does.
 
-A new kernel is tested by being imported in `kernels/__init__.py`. It is put on a small random network among people whose
-columns are drawn at random from the declared bounds, so that every state occurs. A kernel that does nothing under its
-defaults needs a line in LIVELY. Everything here is exact but the test of the step length, whose false-alarm rate is said
-there; seeds are fixed.
+A new kernel is tested by being imported in `kernels/__init__.py`. It is put on a small random network among people
+whose columns are drawn at random from the declared bounds, so that every state occurs. A kernel that does nothing under
+its defaults needs a line in LIVELY. Everything here is exact but the test of the step length, whose false-alarm rate is
+said there; seeds are fixed.
 """
 
 from __future__ import annotations
@@ -106,7 +106,9 @@ class Bench:
         state = self.small.simulation.start(self.small.agents, self.members(*seeds))
         return {name: np.asarray(column) for name, column in state.agents.items()}
 
-    def after(self, agents: Mapping[str, Any], *seeds: int, layer: Any = None, first: int = 0, count: int = STEPS) -> Any:
+    def after(
+        self, agents: Mapping[str, Any], *seeds: int, layer: Any = None, first: int = 0, count: int = STEPS
+    ) -> Any:
         """Return the columns after `count` steps from columns [rows] or [members, rows]."""
         single = np.ndim(agents["id"]) == 1
         rows = {n: np.stack([np.asarray(v)] * len(seeds)) if single else np.asarray(v) for n, v in agents.items()}
@@ -121,9 +123,9 @@ def bench_of(kernel: type[Kernel], dt: float, people: Population, network: Netwo
 
     class Counted(kernel):
         @classmethod
-        def step(cls, *arguments: Any) -> Mapping[str, Any]:
+        def step(cls, key: Any, tables: Any, networks: Any, params: Any, clock: Any) -> Mapping[str, Any]:
             traces.append(1)
-            return super().step(*arguments)
+            return super().step(key, tables, networks, params, clock)
 
     steps = round(STEPS * DT / dt)
     made = Small(kernel.name, network, people.size, (), steps=steps, dt=dt, population=people)
@@ -151,7 +153,7 @@ def bench(kernel: type[Kernel]) -> Iterator[Bench]:
 
 
 def test_parameters_are_declared(kernel: type[Kernel]):
-    """A frozen dataclass that is a pytree; every field with unit, meaning and source, and a default within its bounds."""
+    """A frozen dataclass that is a pytree; every field with unit, meaning, source and a default within bounds."""
     params = kernel.Params
     assert dataclasses.is_dataclass(params) and params.__dataclass_params__.frozen  # type: ignore[attr-defined]
     declared = declarations(params)
@@ -236,7 +238,11 @@ def test_step_is_traced_once(bench: Bench):
     bench.after(bench.people.columns, 2, first=STEPS // 2, count=STEPS // 2)
     member = jax.tree.map(lambda leaf: leaf * np.float32(0.5) if leaf.dtype == np.float32 else leaf, bench.members(3))
     bench.small.simulation.advance(
-        State({n: jnp.array(v)[None] for n, v in bench.people.columns.items()}, {}, {}, {}), member, bench.small.world, 1, 2
+        State({n: jnp.array(v)[None] for n, v in bench.people.columns.items()}, {}, {}, {}),
+        member,
+        bench.small.world,
+        1,
+        2,
     )
     assert traced and len(bench.traces) == traced
 
@@ -316,7 +322,7 @@ def test_half_the_step_moves_a_rate_kernel_by_its_order(bench: Bench):
     """Five days in steps of a half and of a quarter of a day differ by at most a fifth of what the days changed.
 
     A kernel that forgets `dt` differs by about as much as they changed. Means over 24 seeds; beside the fifth, five
-    standard errors are allowed: a false alarm in less than one of 1e4 kernels of which the first order is within a fifth.
+    standard errors are allowed: a false alarm for fewer than one of 1e4 kernels whose first order is within it.
     """
     kernel = bench.kernel
     units = {declared.unit for declared in declarations(kernel.Params).values()}

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-import tomli_w
-from scipy.stats import kstest, lognorm, norm, uniform
 from scipy.stats import beta as beta_distribution
+from scipy.stats import kstest, lognorm, norm, uniform
 
 from lpm.errors import InputError
 from lpm.random import bits, instance, purpose, root

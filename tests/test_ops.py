@@ -41,7 +41,9 @@ def on(op: str) -> Any:
     return pytest.mark.parametrize("backend", dispatch.table()[op])
 
 
-def run(function: Callable[..., Any], *arguments: Any, backend: str = "xla", shards: int = 1, whole: bool = False) -> Any:
+def run(
+    function: Callable[..., Any], *arguments: Any, backend: str = "xla", shards: int = 1, whole: bool = False
+) -> Any:
     """Return what a function of [rows] arrays gives when compiled, its rows spread over devices.
 
     Args:
@@ -183,7 +185,12 @@ def test_complete_mixing_refuses_an_edge_function_of_the_receiver(backend: str):
     network = Network(2, np.zeros(3, np.int64), np.zeros(0, np.int32), complete=True, facts={"contacts": 1.0})
     x = np.ones(2, np.int32)
     with pytest.raises(InputError, match="complete mixing"):
-        run(lambda layer, x, shards: count_neighbours(layer, lambda s, r, c: s * r, x, x), layout(network), x, backend=backend)
+        run(
+            lambda layer, x, shards: count_neighbours(layer, lambda s, r, c: s * r, x, x),
+            layout(network),
+            x,
+            backend=backend,
+        )
 
 
 # groups
@@ -202,7 +209,9 @@ def test_three_thousand_million_is_exact(backend: str, shards: int):
 def test_seventeen_million_counted_one_by_one(backend: str):
     """A float32 accumulator stops at 2^24 = 16,777,216."""
     ones, group = np.ones(17_000_000, np.int32), np.zeros(17_000_000, np.int32)
-    assert integers_of(run(lambda v, g, s: sum_by_group(v, g, 1, s), ones, group, backend=backend)).tolist() == [17_000_000]
+    assert integers_of(run(lambda v, g, s: sum_by_group(v, g, 1, s), ones, group, backend=backend)).tolist() == [
+        17_000_000
+    ]
     assert integers_of(run(total, ones, backend=backend)) == 17_000_000
 
 
@@ -241,7 +250,9 @@ def test_declared_scale_leaves_room_for_a_thousand_million_people():
 
 
 def test_limbs_hold_any_64_bit_integer():
-    pairs = np.array([[0, 0], [1, 0], [0, 1], [0xFFFF_FFFF] * 2, [0, 0x8000_0000], [0xFFFF_FFFE, 0x7FFF_FFFF]], np.uint32)
+    pairs = np.array(
+        [[0, 0], [1, 0], [0, 1], [0xFFFF_FFFF] * 2, [0, 0x8000_0000], [0xFFFF_FFFE, 0x7FFF_FFFF]], np.uint32
+    )
     assert integers_of(pairs).tolist() == [0, 1, 2**32, -1, -(2**63), 2**63 - 2]
 
 
@@ -255,7 +266,7 @@ def test_choice_follows_its_chances(backend: str, own: bool):
     count = 200_000
     limits = cumulative_thresholds(jnp.asarray(chances * 3))  # chances are divided by their sum
     limits = jnp.broadcast_to(limits, (count, 4)) if own else limits
-    taken = run(lambda l, d, s: choose(l, d), limits, draws(count), backend=backend)
+    taken = run(lambda limits, d, s: choose(limits, d), limits, draws(count), backend=backend)
     counts = np.bincount(taken, minlength=5)
     kept = chances > 0
     assert taken.dtype == np.int32 and counts[2] == 0 and fair(counts[kept], chances[kept])
@@ -290,7 +301,11 @@ def test_a_sampled_neighbour_is_one_and_agents_without_arcs_get_none(backend: st
     network = multigraph(3.0)
     size = -(-network.size // shards) * shards
     found = run(
-        lambda layer, d, s: sample_neighbour(layer, d), laid(network, shards), draws(size), backend=backend, shards=shards
+        lambda layer, d, s: sample_neighbour(layer, d),
+        laid(network, shards),
+        draws(size),
+        backend=backend,
+        shards=shards,
     )
     for row, taken in enumerate(found[: network.size]):
         arcs = network.indices[network.indptr[row] : network.indptr[row + 1]]
@@ -358,7 +373,7 @@ def test_ties_of_draws_are_broken_by_ids(backend: str):
 def test_every_matching_is_as_likely(backend: str):
     """Six agents have 15 perfect matchings."""
     count = 6_000
-    ids = np.arange(6, dtype=np.uint32)
+    ids = jnp.arange(6, dtype=jnp.uint32)
 
     def many(d: Any, shards: int) -> Any:
         return jax.vmap(lambda one: match_pairs(one, ids, jnp.ones(6, bool)))(d)
@@ -418,7 +433,7 @@ def test_ration_serves_the_queue_until_the_capacity_is_used(backend: str, shards
 def test_ration_serves_everybody_alike(backend: str):
     """20 of 50 agents of equal weight are served in every draw of the queue; each in 2 of 5."""
     rows, count = 50, 2_000
-    wanted, weight = np.ones(rows, bool), np.full(rows, WEIGHT_UNIT, np.uint32)
+    wanted, weight = jnp.ones(rows, bool), jnp.full(rows, WEIGHT_UNIT, jnp.uint32)
 
     def many(orders: Any, shards: int) -> Any:
         return jax.vmap(lambda order: ration(wanted, weight, order, jnp.float32(20.5)))(orders)

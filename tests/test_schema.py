@@ -191,13 +191,13 @@ def test_start_may_have_a_time_of_day(tmp_path: Path) -> None:
 def with_files(home: Path, people: str, observed: str) -> Scenario:
     """Return a scenario that names two files of its own."""
     for file, content in (
-        (people, "age,wealth\n0-64,5\n75+,7\n"),
+        (people, "mood\n5\n7\n"),
         (observed, "start,end,c\n2020-02-03,2020-02-09,5\n"),
     ):
         (home / file).parent.mkdir(parents=True, exist_ok=True)
         (home / file).write_text(content)
     tables = tomllib.loads(FULL) | {"data": {"infections": {"file": observed, "column": "c"}}}
-    tables["population"] = {"file": people, "columns": tables["population"]["columns"][1:2]}
+    tables["population"] = {"file": people, "columns": tables["population"]["columns"]}
     (home / "city.toml").write_text(tomli_w.dumps(tables))
     return loader.load(home / "city.toml")
 
@@ -244,7 +244,7 @@ def test_draws_of_the_command_line_shadow_no_file(tmp_path: Path) -> None:
     other.write_text("seir.beta\n" + "0.04\n" * 3)
     twice = run_folder(settings.with_draws(again, str(other)), tmp_path / "twice")
     assert paths.located(twice, str(twice.draws), "x").read_bytes() == other.read_bytes()
-    assert paths.located(twice, str(twice.population.file), "x").read_text().startswith("age")
+    assert paths.located(twice, str(twice.population.file), "x").read_text().startswith("mood")
     with pytest.raises(InputError, match="command line"):
         loader.validate(tomllib.loads(FULL) | {"draws": "given:draws.csv"}, tmp_path, "x")
 

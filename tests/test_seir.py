@@ -93,7 +93,7 @@ def pmf(name: str, dt: float, params: Any = None) -> np.ndarray[Any, Any]:
 @pytest.mark.parametrize("dt", [1.0, 0.5])
 @pytest.mark.parametrize("name", sorted(set(seir.STAYS.values())))
 def test_declared_mean_lengths(name: str, dt: float):
-    """Within 1 %, and not half a step longer by rounding; the variance is the gamma's plus that of rounding (<= 1/4)."""
+    """Within 1 %, and not half a step longer by rounding; the variance is the gamma's plus rounding's (<= 1/4)."""
     params = seir.SEIR.Params()
     mean, shape = getattr(params, f"{name}_mean"), getattr(params, f"{name}_shape")
     mass = pmf(name, dt)
@@ -122,7 +122,7 @@ def stays(request: Any) -> tuple[float, list[Course]]:
 
 
 def test_simulated_stage_lengths_follow_their_distribution(stays: Any):
-    """60,000 agents per stage: means within 1 % (three standard errors or more) and a chi-square test of all lengths."""
+    """60,000 agents per stage: means within 1 % (three standard errors or more), chi-square of the lengths."""
     dt, courses = stays
     params = seir.SEIR.Params()
     for (stage, name), course in zip(seir.STAYS.items(), courses, strict=True):
@@ -163,7 +163,7 @@ def test_stages_follow_each_other_as_drawn(stays: Any):
 
 
 def test_severity_by_age_is_as_declared(stays: Any):
-    """Of all infections: ihr are admitted, ihr x hfr die in hospital, ifr_outside outside it, clinical have symptoms."""
+    """Of infections: ihr are admitted, ihr x hfr die there, ifr_outside die outside, clinical have symptoms."""
     _, courses = stays
     infected = SIZE / 3
     entered = courses[list(seir.STAYS).index(seir.EXPOSED)].flow.sum(0)
@@ -185,7 +185,9 @@ def test_severity_by_age_is_as_declared(stays: Any):
 
 def test_severities_that_do_not_fit_together_are_refused():
     """Who is admitted or dies outside has symptoms first."""
-    wrong = seir.SEIR.Params(clinical=np.array([0.5, 0.1]), ihr=np.array([0.1, 0.09]), ifr_outside=np.array([0.0, 0.02]))
+    wrong = seir.SEIR.Params(
+        clinical=np.array([0.5, 0.1]), ihr=np.array([0.1, 0.09]), ifr_outside=np.array([0.0, 0.02])
+    )
     with pytest.raises(InputError, match=r"ihr \+ ifr_outside <= clinical"):
         seir.SEIR.check(wrong, "test")
     seir.SEIR.check(replace(wrong, ifr_outside=np.array([0.0, 0.01])), "test")
@@ -195,7 +197,7 @@ def test_severities_that_do_not_fit_together_are_refused():
 
 
 def test_hazard_of_infection_is_beta_times_contacts_susceptibility_and_activity():
-    """One step under complete mixing, a tenth of the people infectious: shares infected against 1 - exp(-x) by group."""
+    """One step of complete mixing, a tenth of the people infectious: shares infected by group, 1 - exp(-x)."""
     size, contacts, beta = 60_000, 8.0, 0.3
     ages = Column("age", "uint8", "age", levels=AGES)
     kept = np.where(np.arange(size) // 3 % 2, 1.0, 0.5)  # everybody keeps all contacts, or half of them
@@ -224,7 +226,7 @@ def test_hazard_of_infection_is_beta_times_contacts_susceptibility_and_activity(
 
 @pytest.mark.parametrize("weight", [1.0, 37.5])
 def test_importation_is_in_people_whatever_an_agent_stands_for(weight: float):
-    """Expected people at the start and per day are as declared, by place; means over 200 seeds, five standard errors."""
+    """Expected people at the start and per day are as declared, by place; 200 seeds, five standard errors."""
     size, steps, seeds = 3_000, 5, 200
     state = Column("state", "uint8", "stage", levels=("susceptible", "exposed"))
     place = Column("place", "uint8", "place", levels=("a", "b"))

@@ -3,8 +3,8 @@ r"""What every epidemic kernel shares: from contacts with infectious agents to t
 .. math:: x_i = \beta\,\Delta t \sum_l s_l a_i^{[l]} \sum_{(j \to i) \in l} c_{ji}\, v_j\, a_j^{[l]}
 
 with s the layer's scale, c the contacts per day of an arc, v the infectivity of agent j and a the share of their usual
-contacts outside the home that both keep (1 in layers of the home). Everything from the sum on is an integer, so that no
-backend, device count or order can change a bit.
+contacts outside the home that both keep (1 in layers of the home). The sum is of integers; it is then multiplied, never
+added to, in floating point and rounded to an integer hazard, so that no device count or order can change a bit.
 """
 
 from __future__ import annotations
