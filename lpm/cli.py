@@ -1,7 +1,7 @@
 """The command line: `lpm run nyc-covid`.
 
 Everything heavy is imported inside the commands, so that `lpm --help` is quick. Exit status: 0 done, 1 something
-failed, 2 bad input (one line on stderr), 130 stopped by Ctrl-C (finished pairs of arm and seed are kept).
+failed or stopped by Ctrl-C (finished pairs of arm and seed are kept), 2 bad input (one line on stderr).
 """
 
 from __future__ import annotations
@@ -260,7 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the program's name; None = those of the process.
 
     Returns:
-        The exit status: 0, 1, 2 or 130.
+        The exit status: 0, 1 or 2.
     """
     command = typer.main.get_command(app)
     given = sys.argv[1:] if arguments is None else list(arguments)
@@ -275,7 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except (KeyboardInterrupt, typer.Abort):
         _line("stopped; finished pairs of arm and seed are kept, --resume goes on with them")
-        return 130
+        return 1
     except BrokenPipeError:  # the reader of a pipe has gone, as in lpm list | head -1
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -6,7 +6,6 @@ writes a checkpoint when asked, and reads surveys. The length of these chunks ha
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,7 +21,7 @@ from lpm.scenarios import draws, manifest, surveys
 from lpm.scenarios.assembly import Assembly, assemble
 from lpm.scenarios.options import Progress, RunOptions
 from lpm.scenarios.outputs import claim
-from lpm.scenarios.resolved import resolved
+from lpm.scenarios.resolved import fingerprint
 from lpm.scenarios.schema import Scenario
 from lpm.simulation import State
 from lpm.types import HostArray
@@ -68,11 +67,6 @@ def _devices(options: RunOptions) -> int:
     if wanted > there:
         raise InputError(f"--devices: expected at most the {there} devices that there are, got {wanted}")
     return wanted
-
-
-def fingerprint(scenario: Scenario) -> str:
-    """Return what names a run in its files: a hash of all that a trajectory depends on."""
-    return hashlib.sha256(resolved(scenario).encode()).hexdigest()[:16]
 
 
 class _Runner:

@@ -12,7 +12,7 @@ import dataclasses
 import inspect
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -96,26 +96,24 @@ class Bench:
     small: Small
     traces: list[int]
 
-    def members(self, *seeds: int) -> Member:
-        """Return a batch of one member per seed."""
-        values = values_of(self.kernel)
-        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *(self.small.member(s, **values) for s in seeds))
+    def member(self, seed: int) -> Member:
+        """Return a batch of one."""
+        return self.small.member(seed, **values_of(self.kernel))
 
-    def init(self, *seeds: int) -> dict[str, Any]:
-        """Return the columns [members, rows] before the first step."""
-        state = self.small.simulation.start(self.small.agents, self.members(*seeds))
-        return {name: np.asarray(column) for name, column in state.agents.items()}
+    def init(self, seed: int) -> dict[str, Any]:
+        """Return the columns [rows] before the first step."""
+        state = self.small.simulation.start(self.small.agents, self.member(seed))
+        return {name: np.asarray(column)[0] for name, column in state.agents.items()}
 
     def after(
-        self, agents: Mapping[str, Any], *seeds: int, layer: Any = None, first: int = 0, count: int = STEPS
-    ) -> Any:
-        """Return the columns after `count` steps from columns [rows] or [members, rows]."""
-        single = np.ndim(agents["id"]) == 1
-        rows = {n: np.stack([np.asarray(v)] * len(seeds)) if single else np.asarray(v) for n, v in agents.items()}
-        world = self.small.world if layer is None else World({"contacts": layer})
-        state = State({n: jnp.array(v) for n, v in rows.items()}, {}, {}, {})
-        done = self.small.simulation.advance(state, self.members(*seeds), world, first, count)[0]
-        return {name: np.asarray(column) for name, column in done.agents.items()}
+        self, agents: Mapping[str, Any], seed: int, world: World | None = None, first: int = 0, count: int = STEPS
+    ) -> dict[str, Any]:
+        """Return the columns [rows] after `count` steps from these; batches of one only, so that nothing recompiles."""
+        simulation = self.small.simulation
+        placed = simulation.place({name: np.asarray(values) for name, values in agents.items()})
+        state = State({name: jnp.expand_dims(values, 0) for name, values in placed.items()}, {}, {}, {})
+        done, _ = simulation.advance(state, self.member(seed), world or self.small.world, first, count)
+        return {name: np.asarray(column)[0] for name, column in done.agents.items()}
 
 
 def bench_of(kernel: type[Kernel], dt: float, people: Population, network: Network) -> Bench:
@@ -140,13 +138,13 @@ def kernel(request: Any) -> type[Kernel]:
 
 
 @pytest.fixture(scope="module")
-def bench(kernel: type[Kernel]) -> Iterator[Bench]:
+def bench(kernel: type[Kernel]) -> Bench:
     generator = np.random.default_rng(1)
     schema = schema_of(kernel)
     values = {name: drawn(column, SIZE, generator) for name, column in schema.items()}
     values["weight"] = generator.integers(1, 10 * 65_536, SIZE)
     people = Population.build(SIZE, tuple(schema.values()), values)
-    yield bench_of(kernel, DT, people, graph("erdos-renyi", SIZE, mean_degree=8.0))
+    return bench_of(kernel, DT, people, graph("erdos-renyi", SIZE, mean_degree=8.0))
 
 
 # what is declared
@@ -209,7 +207,7 @@ def test_step_reads_and_writes_what_it_declares(bench: Bench):
         moved = kernel.step(random.root(1), {"agents": Watched(agents)}, {"contacts": layer}, ready, clock)
         return begun, moved
 
-    params = jax.tree.map(lambda leaf: leaf[0], bench.members(1).params[kernel.name])
+    params = jax.tree.map(lambda leaf: leaf[0], bench.member(1).params[kernel.name])
     begun, moved = jax.eval_shape(one, dict(bench.people.columns), bench.small.world.layers["contacts"], params)
     assert set(moved) == set(kernel.writes) and set(begun) <= set(kernel.writes)
     for made in (begun, moved):
@@ -223,58 +221,48 @@ def test_step_reads_and_writes_what_it_declares(bench: Bench):
 # what it does
 
 
-def written(bench: Bench, agents: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: agents[name] for name in bench.kernel.writes}
-
-
 def equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
-def test_step_is_traced_once(bench: Bench):
+def test_step_is_traced_once(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     """Other steps, seeds and values of the parameters compile nothing."""
     bench.after(bench.people.columns, 1)
     traced = len(bench.traces)
     bench.after(bench.people.columns, 2, first=STEPS // 2, count=STEPS // 2)
-    member = jax.tree.map(lambda leaf: leaf * np.float32(0.5) if leaf.dtype == np.float32 else leaf, bench.members(3))
-    bench.small.simulation.advance(
-        State({n: jnp.array(v)[None] for n, v in bench.people.columns.items()}, {}, {}, {}),
-        member,
-        bench.small.world,
-        1,
-        2,
-    )
+    member = bench.member(3)
+    halved = jax.tree.map(lambda leaf: leaf * np.float32(0.5) if leaf.dtype == np.float32 else leaf, member.params)
+    monkeypatch.setattr(Bench, "member", lambda self, seed: replace(member, params=halved))
+    bench.after(bench.people.columns, 3, first=1, count=2)
     assert traced and len(bench.traces) == traced
 
 
 def test_columns_stay_within_their_declaration(bench: Bench):
     """From any state of the schema and from its own start: right dtypes, in bounds, finite; other columns untouched."""
-    begun = {name: column[0] for name, column in bench.init(5).items()}
-    for start in (dict(bench.people.columns), begun):
+    for start in (dict(bench.people.columns), bench.init(5)):
         after = bench.after(start, 5)
         for name, column in bench.people.schema.items():
             assert after[name].dtype == np.dtype(column.dtype)
-            column.check(after[name][0], bench.kernel.name)
+            column.check(after[name], bench.kernel.name)
             if name not in bench.kernel.writes:
-                assert np.array_equal(after[name][0], start[name])
+                assert np.array_equal(after[name], start[name])
 
 
 def test_something_happens(bench: Bench):
     """If this fails, the kernel does nothing under its defaults: give it a line in LIVELY."""
     after = bench.after(bench.people.columns, 6)
-    assert any((after[name][0] != bench.people.columns[name]).any() for name in bench.kernel.writes)
+    assert any((after[name] != bench.people.columns[name]).any() for name in bench.kernel.writes)
 
 
 def test_a_seed_decides_every_bit(bench: Bench):
     """The same seed, the same bits; another seed, others: from its own start, or from one start for all."""
     same = True
-    for start in (bench.init(7, 7, 8), dict(bench.people.columns)):
-        once, again = bench.after(start, 7, 7, 8), bench.after(start, 7, 7, 8)
+    for starts in ((bench.init(7), bench.init(8)), (dict(bench.people.columns),) * 2):
+        once, again = bench.after(starts[0], 7), bench.after(starts[0], 7)
+        other = bench.after(starts[1], 8)
         assert equal(once, again)
-        for name in bench.kernel.writes:
-            assert np.array_equal(once[name][0], once[name][1])
-            same &= np.array_equal(once[name][0], once[name][2])
-    assert not same
+        same &= equal(once, other)
+    assert equal(bench.init(7), bench.init(7)) and not same
 
 
 def test_relabelled_agents_live_the_same_lives(bench: Bench):
@@ -287,8 +275,9 @@ def test_relabelled_agents_live_the_same_lives(bench: Bench):
     turned = Network(SIZE, indptr, place[np.concatenate(rows)].astype(np.int32))
     agents = bench.people.columns
     straight = bench.after(agents, 9)
-    other = bench.after({name: column[order] for name, column in agents.items()}, 9, layer=layout(turned))
-    assert equal({n: c[:, order] for n, c in straight.items()}, other)
+    world = World(bench.small.simulation.place({"contacts": layout(turned)}))
+    other = bench.after({name: column[order] for name, column in agents.items()}, 9, world)
+    assert equal({name: column[order] for name, column in straight.items()}, other)
 
 
 def test_absent_agents_do_not_change_and_change_nobody(bench: Bench):
@@ -296,20 +285,20 @@ def test_absent_agents_do_not_change_and_change_nobody(bench: Bench):
     absent = generator.random(SIZE) < 0.3
     agents = {**bench.people.columns, "present": ~absent}
     after = bench.after(agents, 10)
-    assert all(np.array_equal(after[name][0, absent], agents[name][absent]) for name in bench.kernel.writes)
+    assert all(np.array_equal(after[name][absent], agents[name][absent]) for name in bench.kernel.writes)
     other = dict(agents)
     for name, column in schema_of(bench.kernel).items():
         other[name] = np.where(absent, drawn(column, SIZE, generator), agents[name])
     again = bench.after(other, 10)
     for name in bench.kernel.writes:
-        assert np.array_equal(after[name][0, ~absent], again[name][0, ~absent])
+        assert np.array_equal(after[name][~absent], again[name][~absent])
 
 
-def summary(bench: Bench, agents: Mapping[str, Any], dt: float) -> dict[str, np.ndarray[Any, Any]]:
-    """Return per written column the share of each level, or mean and mean square; steps in days, [members, values]."""
-    told: dict[str, np.ndarray[Any, Any]] = {}
+def summary(bench: Bench, runs: Sequence[Mapping[str, Any]], dt: float) -> dict[str, Any]:
+    """Return per written column the share of each level, or mean and mean square; steps in days, [runs, values]."""
+    told: dict[str, Any] = {}
     for name in bench.kernel.writes:
-        column, values = bench.people.schema[name], agents[name]
+        column, values = bench.people.schema[name], np.stack([agents[name] for agents in runs])
         if column.levels:
             told[name] = np.stack([(values == code).mean(1) for code in range(len(column.levels))], -1)
         else:
@@ -329,14 +318,13 @@ def test_half_the_step_moves_a_rate_kernel_by_its_order(bench: Bench):
     if not any(unit == "day" or unit.endswith("/day") for unit in units):
         pytest.skip("no parameter is a rate or a duration")
     fine = bench_of(kernel, DT / 2, bench.people, bench.network)
-    seeds = tuple(range(SEEDS))
     start = dict(bench.people.columns)
     for name in kernel.writes:
         if bench.people.schema[name].unit == "step":
             start[name] = np.zeros_like(start[name])
-    before = summary(bench, {n: np.asarray(v)[None] for n, v in start.items()}, DT)
-    long = summary(bench, bench.after(start, *seeds), DT)
-    short = summary(fine, fine.after(start, *seeds, count=2 * STEPS), DT / 2)
+    before = summary(bench, [start], DT)
+    long = summary(bench, [bench.after(start, seed) for seed in range(SEEDS)], DT)
+    short = summary(fine, [fine.after(start, seed, count=2 * STEPS) for seed in range(SEEDS)], DT / 2)
     for name in kernel.writes:
         change = np.abs(short[name].mean(0) - before[name][0]).max()
         error = np.sqrt((long[name].var(0) + short[name].var(0)) / (SEEDS - 1))

@@ -97,7 +97,7 @@ def test_an_interrupted_dynamic_run_goes_on_to_the_last_bit(folder: Path, monkey
 
     monkeypatch.setattr(execution.checkpoint, "save", stop_after_two)
     arm = ("--arms", "ties added", "--checkpoint-every", "4")
-    assert run(folder, "capacity = 8000", *arm, name="stopped") == 130
+    assert run(folder, "capacity = 8000", *arm, name="stopped") == 1
     monkeypatch.undo()
     assert saved == [4, 8]
     assert run(folder, "capacity = 8000", *arm, "--resume", name="stopped") == 0

@@ -20,7 +20,9 @@ from lpm.summary import summary_table
 START = date(2020, 3, 1)
 
 
-def runs(series: Mapping[str, Sequence[Sequence[float]]], metric: str = "deaths", start: date | None = START) -> pl.DataFrame:
+def runs(
+    series: Mapping[str, Sequence[Sequence[float]]], metric: str = "deaths", start: date | None = START
+) -> pl.DataFrame:
     """Return a trajectory from the series of each arm, one list a seed, of the group "all"."""
     return join(
         Trajectory(arm, seed, ("all",), {metric: np.array(values, np.float64)[:, None]}, start).to_frame()

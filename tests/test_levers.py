@@ -69,7 +69,8 @@ def run(tmp_path: Path, act: str, *more: str) -> dict[str, Any]:
 
 
 def test_delay_duration_and_expiry(tmp_path: Path):
-    told = run(tmp_path, 'at = 2\nwhere = { group = "a" }\ndelay = "3d"\nduration = "4d"\nscale_column = { mood = 0.25 }')
+    when = 'at = 2\ndelay = "3d"\nduration = "4d"\n'
+    told = run(tmp_path, when + 'where = { group = "a" }\nscale_column = { mood = 0.25 }')
     expected = np.ones(12)
     expected[5:9] = 0.25  # reached in step 2, from 5 for four steps; reached again in 9 when it is over, from 12 on
     assert np.allclose(told["mood_a"], expected) and np.array_equal(told["mood_b"], np.ones(12))

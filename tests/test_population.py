@@ -63,10 +63,10 @@ def test_bad_values_are_refused(values: dict[str, np.ndarray], message: str):
     [
         (pl.DataFrame({"age": ["young"]}), "expected a column 'income'"),
         (pl.DataFrame({"age": ["yung"], "income": [1.0]}), "unknown level .*'yung'; did you mean 'young'"),
-        (pl.DataFrame({"age": ["young"], "income": [None]}, schema={"age": pl.String, "income": pl.Float64}), "missing"),
+        (pl.DataFrame({"age": ["old"], "income": [None]}, {"age": pl.String, "income": pl.Float64}), "missing"),
         (pl.DataFrame({"age": ["young"], "income": ["rich"]}), "expected float32"),
         (pl.DataFrame({"age": ["old"], "income": [1.0], "weight": [float("nan")]}), "weight: expected 0 to 65,535"),
-        (pl.DataFrame({"age": [], "income": []}, schema={"age": pl.String, "income": pl.Float64}), "at least 1 agent"),
+        (pl.DataFrame({"age": [], "income": []}, {"age": pl.String, "income": pl.Float64}), "at least 1 agent"),
     ],
 )
 def test_bad_frames_are_refused(frame: pl.DataFrame, message: str):

@@ -47,7 +47,13 @@ class Importation(Kernel):
             initial=True,
         )
         daily: Any = parameter(
-            0.0, unit="people/day", by="place", bounds=(0, 1e6), meaning="people who arrive exposed", source="guess"
+            0.0,
+            unit="people/day",
+            by="place",
+            bounds=(0, 1e6),
+            meaning="people who arrive exposed",
+            source="guess",
+            prior=("lognormal", 1.0, 0.5),
         )
 
     @classmethod

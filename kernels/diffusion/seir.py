@@ -59,7 +59,9 @@ LONGEST = 60.0
 
 
 def _mean(default: float, meaning: str, source: str) -> Any:
-    return parameter(default, unit="day", bounds=(0.05, 20), meaning=f"mean days {meaning}", source=source)
+    """Declare a mean stay; the spread of its prior (10 % of the mean) is a guess."""
+    prior = ("lognormal", default, 0.1)
+    return parameter(default, unit="day", bounds=(0.05, 20), meaning=f"mean days {meaning}", source=source, prior=prior)
 
 
 def _shape(default: float, source: str) -> Any:
@@ -90,7 +92,12 @@ class SEIR(Kernel):
         """Parameters of SEIR; defaults describe the first wave of SARS-CoV-2, without age."""
 
         beta: Any = parameter(
-            0.035, unit="1", bounds=(0, 5), meaning="hazard of infection per daily contact", source="guess"
+            0.035,
+            unit="1",
+            bounds=(0, 5),
+            meaning="hazard of infection per daily contact",
+            source="guess",
+            prior=("lognormal", 0.035, 0.2),
         )
         subclinical: Any = parameter(
             0.5, unit="1", bounds=(0, 1), meaning="infectiousness without symptoms, relative",

@@ -43,9 +43,21 @@ class SIR(Kernel):
         """Parameters of SIR."""
 
         beta: Any = parameter(
-            0.05, unit="1/day", bounds=(0, 10), meaning="hazard of infection per infectious contact", source="guess"
+            0.05,
+            unit="1/day",
+            bounds=(0, 10),
+            meaning="hazard of infection per infectious contact",
+            source="guess",
+            prior=("lognormal", 0.05, 0.3),
         )
-        gamma: Any = parameter(0.1, unit="1/day", bounds=(0, 10), meaning="rate of recovery", source="guess")
+        gamma: Any = parameter(
+            0.1,
+            unit="1/day",
+            bounds=(0, 10),
+            meaning="rate of recovery",
+            source="guess",
+            prior=("lognormal", 0.1, 0.2),
+        )
         initial: Any = parameter(
             0.01, unit="1", bounds=(0, 1), meaning="share infectious at the start", source="guess", initial=True
         )

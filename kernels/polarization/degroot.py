@@ -38,7 +38,12 @@ class DeGroot(Kernel):
         """Parameters of DeGroot learning."""
 
         weight: Any = parameter(
-            0.5, unit="1/day", bounds=(0, 1), meaning="share of the way to the neighbours' mean a day", source="guess"
+            0.5,
+            unit="1/day",
+            bounds=(0, 1),
+            meaning="share of the way to the neighbours' mean a day",
+            source="guess",
+            prior=("beta", 5, 5),
         )
         spread: Any = parameter(
             1.0,
