@@ -54,15 +54,15 @@ def summary_table(
     label, seeds = str(rows["interval"][0]), rows["seeds"].max()
     about = f"means over {seeds} seeds, \u00b1 95 % interval, {label}" if seeds != 1 else "one seed: no interval"
     table = Table(title=f"Against '{arms[0]}' ({about})", title_justify="left", title_style="bold")
-    table.add_column("arm")
+    table.add_column("arm", overflow="fold")
     for index, name in enumerate(shown):
         title = str((known.get(name) or {}).get("title") or name.replace("_", " "))
         harm = bool((known.get(name) or {}).get("harm", name in HARMS))
-        table.add_column(Text(title), justify="right")
+        table.add_column(Text(title), justify="right", overflow="fold")
         gain = "averted" if harm and kinds[name] == "flow" else "lower by" if harm else "change"
-        table.add_column(Text(gain), justify="right")
+        table.add_column(Text(gain), justify="right", overflow="fold")
         if index == 0 and kinds[name] == "flow":
-            table.add_column(Text("peak"), justify="right")
+            table.add_column(Text("peak"), justify="right", overflow="fold")
     for arm in arms:
         cells: list[Text] = [Text(str(arm))]
         for index, name in enumerate(shown):

@@ -6,8 +6,11 @@ writes a checkpoint when asked, and reads surveys. The length of these chunks ha
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,9 +57,26 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress) -> Path:
             if runner.finished:
                 progress("report", 0, 1)
                 seconds = runner.seconds | {"total": time.perf_counter() - began}
-                manifest.write(assembly, folder, seconds, runner.tallies, interrupted)
+                with undisturbed():
+                    manifest.write(assembly, folder, seconds, runner.tallies, interrupted)
                 progress("report", 1, 1)
     return options.out
+
+
+@contextlib.contextmanager
+def undisturbed() -> Generator[None]:
+    """Hold back Ctrl-C while files that belong together are written; it takes effect behind them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        raise KeyboardInterrupt
 
 
 def _devices(options: RunOptions) -> int:
@@ -138,8 +158,9 @@ class _Runner:
             self.progress("running", self.done_steps, total)
             clock = time.perf_counter()
             self.seconds["host"] += clock - now
-        self._finish(index, seed, state, sums, answers)
-        checkpoint.clear(place)
+        with undisturbed():
+            self._finish(index, seed, state, sums, answers)
+            checkpoint.clear(place)
 
     def _next_stop(self, at: int, asked: Mapping[int, Any]) -> int:
         """Return where the chunk that begins at `at` ends: at its capacity, a checkpoint, a survey or the end."""

@@ -36,7 +36,7 @@ LIVELY: dict[str, dict[str, float]] = {"importation": {"initial": 60.0, "daily":
 SIZE, STEPS, DT = 600, 10, 0.5
 LEVELS = ("a", "b", "c")
 SCHEDULES = ("synchronous", "random-sequential", "random pairs", "one event")
-SEEDS = 24
+SEEDS = 100
 
 
 def everyone() -> dict[str, Column]:
@@ -54,7 +54,7 @@ def schema_of(kernel: type[Kernel]) -> dict[str, Column]:
 
 
 def drawn(column: Column, size: int, generator: np.random.Generator) -> np.ndarray[Any, Any]:
-    """Return random values within a column's declaration."""
+    """Return random values within a column's declaration, half of them the first level where it has levels."""
     low, high = column.limits()
     if not np.isfinite([low, high]).all():
         low, high = -1.0, 1.0
@@ -63,7 +63,8 @@ def drawn(column: Column, size: int, generator: np.random.Generator) -> np.ndarr
     shape = (size, *column.shape)
     if np.dtype(column.dtype).kind == "f":
         return generator.uniform(low, high, shape).astype(column.dtype)
-    return generator.integers(int(low), int(min(high, low + 1_000)) + 1, shape).astype(column.dtype)
+    values = generator.integers(int(low), int(min(high, low + 1_000)) + 1, shape)
+    return np.where(generator.random(shape) < (0.5 if column.levels else 0.0), 0, values).astype(column.dtype)
 
 
 def values_of(kernel: type[Kernel]) -> dict[str, Any]:
@@ -308,10 +309,11 @@ def summary(bench: Bench, runs: Sequence[Mapping[str, Any]], dt: float) -> dict[
 
 
 def test_half_the_step_moves_a_rate_kernel_by_its_order(bench: Bench):
-    """Five days in steps of a half and of a quarter of a day differ by at most a fifth of what the days changed.
+    """One day, and five, in steps of a half and of a quarter of a day differ by at most 6 % of what they changed.
 
-    A kernel that forgets `dt` differs by about as much as they changed. Means over 24 seeds; beside the fifth, five
-    standard errors are allowed: a false alarm for fewer than one of 1e4 kernels whose first order is within it.
+    The kernels shipped differ by at most 3 %; one that forgets `dt` differs by about as much as they changed. Means
+    over 100 seeds; five standard errors are allowed beside the 6 %: a false alarm for fewer than one of 1e5 kernels
+    that keep within 5 %.
     """
     kernel = bench.kernel
     units = {declared.unit for declared in declarations(kernel.Params).values()}
@@ -323,10 +325,11 @@ def test_half_the_step_moves_a_rate_kernel_by_its_order(bench: Bench):
         if bench.people.schema[name].unit == "step":
             start[name] = np.zeros_like(start[name])
     before = summary(bench, [start], DT)
-    long = summary(bench, [bench.after(start, seed) for seed in range(SEEDS)], DT)
-    short = summary(fine, [fine.after(start, seed, count=2 * STEPS) for seed in range(SEEDS)], DT / 2)
-    for name in kernel.writes:
-        change = np.abs(short[name].mean(0) - before[name][0]).max()
-        error = np.sqrt((long[name].var(0) + short[name].var(0)) / (SEEDS - 1))
-        gap = np.abs(long[name].mean(0) - short[name].mean(0))
-        assert (gap <= 0.2 * change + 5 * error).all(), (name, gap, change, error)
+    for count in (2, STEPS):
+        long = summary(bench, [bench.after(start, seed, count=count) for seed in range(SEEDS)], DT)
+        short = summary(fine, [fine.after(start, seed, count=2 * count) for seed in range(SEEDS)], DT / 2)
+        for name in kernel.writes:
+            change = np.abs(short[name].mean(0) - before[name][0]).max()
+            error = np.sqrt((long[name].var(0) + short[name].var(0)) / (SEEDS - 1))
+            gap = np.abs(long[name].mean(0) - short[name].mean(0))
+            assert (gap <= 0.06 * change + 5 * error).all(), (name, count, gap, change, error)

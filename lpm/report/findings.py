@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
+
 from lpm.report.folder import Folder, Metric
 from lpm.report.wording import day, escaped, figure, rounded
 
@@ -136,9 +138,20 @@ def _first_note(folder: Folder, metric: Metric) -> str:
     """Return what stands under the first card: the observed total where there is one, else the peak."""
     for row in folder.run.get("score") or []:
         if row.get("metric") == metric.name and row.get("arm") == folder.arms[0] and row.get("observed"):
-            return f"observed: {figure(float(row['observed']))} in {row['weeks']} whole weeks"
+            seeds = _over_seeds(folder, metric)
+            return f"{seeds}observed: {figure(float(row['observed']))}"
     peak = folder.effect(folder.arms[0], metric.name, "peak")
     return f"at most {rounded(peak['arm_mean'])} in one step" if peak and metric.kind == "flow" else "mean over seeds"
+
+
+def _over_seeds(folder: Folder, metric: Metric) -> str:
+    """Return the lowest and highest total of the first arm's seeds, as the beginning of a note."""
+    rows = folder.trajectory.filter(arm=folder.arms[0], group="all")
+    totals = rows.group_by("seed").agg(pl.col(metric.name).sum())[metric.name]
+    if metric.kind != "flow" or len(totals) < 2:
+        return ""
+    low, high = float(totals.min() or 0), float(totals.max() or 0)  # type: ignore[arg-type]
+    return f"{figure(low)} to {figure(high)} over {len(totals)} seeds; "
 
 
 def notes(folder: Folder) -> str:
@@ -147,8 +160,9 @@ def notes(folder: Folder) -> str:
     boxes: list[str] = []
     if run.get("calibrated") is False:
         boxes.append(
-            '<div class="banner"><b>Literature values, not calibrated yet.</b> The parameters come from published '
-            "studies (see the assumptions), no fit has been made. Read differences between arms, not levels.</div>"
+            '<div class="banner"><b>Literature values, not calibrated yet.</b> Parameters are published values or '
+            "guesses, each with its source below; none was fitted here. Read differences between arms, not "
+            "levels.</div>"
         )
     if run.get("interrupted"):
         boxes.append(
