@@ -176,8 +176,10 @@ def _take_away(lock: Path, folder: Path) -> None:
     try:
         with contextlib.suppress(OSError):  # a file system without such locks
             fcntl.flock(handle, fcntl.LOCK_EX)  # falls when the handle is closed, or its process dies
-        if _holder(lock) is None:
-            lock.unlink(missing_ok=True)
+        # a dead lock stays as it is until it is removed here; where there is none, the next may be a live one
+        with contextlib.suppress(OSError):
+            if _living(lock.read_bytes()) is None:
+                lock.unlink(missing_ok=True)
     finally:
         os.close(handle)
 
@@ -185,11 +187,16 @@ def _take_away(lock: Path, folder: Path) -> None:
 def _holder(lock: Path) -> str | None:
     """Return who holds a lock, None when nobody does (no lock, or its process on this machine has died)."""
     try:
-        pid, _, host = lock.read_text(encoding="utf-8").strip().partition(" ")
-    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
+        return _living(lock.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         return f"? ({lock.name} cannot be read: {reason(error)})"
+
+
+def _living(content: bytes) -> str | None:
+    """Return the process that a lock's content names, None where it names none that lives on this machine."""
+    pid, _, host = content.decode("utf-8", errors="replace").strip().partition(" ")
     if host != socket.gethostname():
         return f"{pid} on {host}" if host else None
     if not pid.isdigit() or int(pid) == 0:
