@@ -7,15 +7,21 @@ a policy question is two arms of one scenario. Public names are imported when fi
 from __future__ import annotations
 
 import importlib as _importlib
+import os as _os
 from pathlib import Path as _Path
 from typing import TYPE_CHECKING, Any
 
 if not (_Path(__file__).parent / "kernels").is_dir():  # a checkout whose symlinks were lost (Windows, zip)
     __path__.append(str(_Path(__file__).resolve().parents[1]))
 
+# Compiled loops share the cores with threads of XLA, so a thread that waits must sleep and not spin: beside other work
+# a loop of 0.1 ms took 4 to 8. OpenMP reads this once, when the first loop of the process runs in parallel.
+_os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from lpm.asking import run as run
     from lpm.errors import InputError as InputError
     from lpm.kernel import Kernel as Kernel
     from lpm.kernel import parameter as parameter
@@ -32,8 +38,9 @@ _HOME = {
     "Network": "lpm.network",
     "Column": "lpm.population",
     "Population": "lpm.population",
+    "run": "lpm.asking",
 }
-__all__ = ["InputError", "Kernel", "parameter", "register", "Network", "Column", "Population", "__version__"]
+__all__ = ["InputError", "Kernel", "parameter", "register", "Network", "Column", "Population", "run", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,51 +1,177 @@
-"""What the options of `lpm run` ask for: the scenario that they make of the one that is named."""
+"""What people ask for, by the options of `lpm run` or by calling `lpm.run`: the scenario that it makes, and its run."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from lpm.errors import InputError
+from lpm.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from lpm.scenarios.schema import Scenario
 
+BACKENDS = ("auto", "xla", "numba", "pallas")
+"""What the hot loops can be asked to run on."""
+
+LARGEST = 2**31 - 1
+"""The largest whole number that an option takes."""
+
+_WHOLE = re.compile(r"[+-]?\d+(_\d+)*(\.\d*)?([eE]\+?\d{1,4})?")
+
+
+def run(
+    scenario: str | Path,
+    *,
+    agents: int | None = None,
+    steps: int | None = None,
+    seeds: int | Sequence[int] | None = None,
+    draws: str | Path | None = None,
+    arms: Sequence[str] | None = None,
+    set: Mapping[str, Any] | Sequence[str] = (),
+    out: str | Path | None = None,
+    backend: str | None = None,
+    devices: int | None = None,
+    checkpoint_every: int | None = None,
+    resume: bool = False,
+    save_agents: bool = False,
+    quiet: bool = False,
+) -> Path:
+    """Run a scenario, as the command `lpm run` does, and return the folder of its results.
+
+    Args:
+        scenario: A built-in name ("nyc-covid") or the path of a TOML file.
+        agents: Number of agents; each stands for more people the fewer there are.
+        steps: Number of steps.
+        seeds: How many seeds (4: seeds 0 to 3), or which ones ([3, 5, 8]).
+        draws: "prior", or a file with a row of parameters per seed.
+        arms: Only these arms; effects are against the first of them.
+        set: Values by path ({"sir.beta": 0.1, "community.scale": 0.5}), or texts ("sir.beta=0.1").
+        out: Folder for the results; `runs/<name>-<n>` unless given.
+        backend: "auto", "xla", "numba" or "pallas".
+        devices: Number of devices; None = all accelerators, or one CPU.
+        checkpoint_every: Steps between checkpoints.
+        resume: Go on with what `out` holds.
+        save_agents: Keep the agents in `agents.parquet`.
+        quiet: Show no progress on stderr.
+
+    Returns:
+        The folder, with `trajectory.parquet`, `effects.parquet`, `run.json` and `report.html`.
+
+    Raises:
+        InputError: Something that does not fit, in one line.
+        KeyboardInterrupt: Stopped; its message says what is kept.
+    """
+    if devices is not None:
+        force_devices(devices)
+    from lpm import progress
+    from lpm.scenarios import execution, outputs
+    from lpm.scenarios.options import RunOptions
+
+    for name, value in (("devices", devices), ("checkpoint_every", checkpoint_every)):
+        if value is not None and value < 1:
+            raise InputError(f"{name}: expected at least 1, got {value}")
+    if resume and out is None:
+        raise InputError("resume: expected 'out' with the folder of the run to go on with")
+    file = None if draws is None else str(draws)
+    asked = chosen(
+        str(scenario), agents=agents, steps=steps, seeds=seeds, draws=file, arms=arms, sets=set, backend=backend
+    )
+    folder = outputs.default(asked.name) if out is None else Path(out)
+    outputs.check(folder, asked, resume=resume)
+    options = RunOptions(folder, devices, checkpoint_every, resume, save_agents, quiet)
+    try:
+        with progress.bar(quiet) as told:
+            return execution.run(asked, options, told)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(execution.kept(folder, asked)) from None
+
 
 def chosen(
     name: str,
-    agents: int | None,
-    steps: int | None,
-    seeds: str | None,
-    draws: str | None,
-    arms: str | None,
-    sets: Sequence[str],
-    backend: str | None,
+    *,
+    agents: int | None = None,
+    steps: int | None = None,
+    seeds: int | Sequence[int] | None = None,
+    draws: str | None = None,
+    arms: Sequence[str] | None = None,
+    sets: Mapping[str, Any] | Sequence[str] = (),
+    backend: str | None = None,
 ) -> Scenario:
-    """Return the scenario with everything that the options change.
+    """Return the scenario with everything that is asked to be changed.
+
+    Args:
+        name: A built-in name, or the path of a TOML file.
+        agents: `--agents`.
+        steps: `--steps`.
+        seeds: `--seeds`, a number or the seeds themselves.
+        draws: `--draws`.
+        arms: `--arms`.
+        sets: `--set`: assignments as text ("seir.beta=0.03"), or values by path.
+        backend: `--backend`.
 
     Raises:
-        InputError: An option that does not fit the scenario.
+        InputError: Something that does not fit the scenario.
     """
     from lpm.scenarios import loader, settings
 
     scenario = loader.load(name)
-    for assignment in sets:
-        scenario = settings.apply_set(scenario, assignment)
+    if isinstance(sets, Mapping):
+        for path, value in sets.items():
+            scenario = settings.replaced(scenario, path, value, f"--set {path}")
+    else:
+        for assignment in sets:
+            scenario = settings.apply_set(scenario, assignment)
     for option, path, value in (("--agents", "population.size", agents), ("--steps", "steps", steps)):
         if value is not None:
-            if not 1 <= value < 2**31:
-                raise InputError(f"{option}: expected 1 to {2**31 - 1}, got {value}")
+            if not 1 <= value <= LARGEST:
+                raise InputError(f"{option}: expected 1 to {LARGEST}, got {value}")
             scenario = settings.replaced(scenario, path, value, option)
     if backend is not None:
-        scenario = settings.replaced(scenario, "backend", backend, "--backend")
+        scenario = settings.replaced(
+            scenario, "backend", one_of(backend, BACKENDS, "--backend", "backend"), "--backend"
+        )
     if seeds is not None:
-        scenario = settings.replaced(scenario, "seeds", seeds_of(seeds), "--seeds")
+        wanted = seeds if isinstance(seeds, int) else list(seeds)
+        scenario = settings.replaced(scenario, "seeds", wanted, "--seeds")
     if arms is not None:
-        scenario = settings.with_arms(scenario, [each.strip() for each in arms.split(",")])
+        scenario = settings.with_arms(scenario, [each.strip() for each in arms])
     if draws is not None:
         scenario = settings.with_draws(scenario, draws)
     return scenario
+
+
+def whole(text: str | None, option: str) -> int | None:
+    """Return the whole number that an option gives, written as 100000, 100_000 or 1e5; None where it is not given.
+
+    Raises:
+        InputError: Something else, or a number that is not between 1 and `LARGEST`.
+    """
+    if text is None:
+        return None
+    given = text.strip()
+    if not given.isascii() or not _WHOLE.fullmatch(given):
+        raise InputError(f"{option}: expected a whole number such as 100000, 100_000 or 1e5, got '{text}'")
+    number = Decimal(given)
+    if not 1 <= number <= LARGEST:
+        raise InputError(f"{option}: expected 1 to {LARGEST}, got {text}")
+    if number != int(number):
+        raise InputError(f"{option}: expected a whole number, got {text}")
+    return int(number)
+
+
+def one_of(text: str, names: Collection[str], option: str, kind: str) -> str:
+    """Return a name that an option can have.
+
+    Raises:
+        InputError: There is none of that name; the nearest, or what there is, is told.
+    """
+    if text not in names:
+        raise unknown(option, kind, text, names)
+    return text
 
 
 def seeds_of(text: str) -> int | list[int]:
@@ -60,7 +186,7 @@ def seeds_of(text: str) -> int | list[int]:
     numbers = [int(part) for part in parts]
     if len(numbers) == 1 and not 1 <= numbers[0] <= 100_000:
         raise InputError(f"--seeds: expected 1 to 100,000 seeds, got {numbers[0]}")
-    if len(set(numbers)) != len(numbers) or max(numbers) >= 2**31:
+    if len({*numbers}) != len(numbers) or max(numbers) >= 2**31:
         raise InputError(f"--seeds: expected different seeds below 2147483648, got '{text}'")
     return numbers[0] if len(numbers) == 1 else numbers
 

@@ -62,6 +62,8 @@ def measure(task: str, agents: int, graph: str, steps: int, backend: str) -> dic
     from lpm.metrics import Metric, recorder
     from lpm.network import layout
     from lpm.networks import find as builder_of
+    from lpm.ops.dispatch import using
+    from lpm.ops.neighbours import row_width
     from lpm.policy import Arm, plan, policy_data
     from lpm.population import Population
     from lpm.scenarios.manifest import peak_memory_mb
@@ -90,7 +92,9 @@ def measure(task: str, agents: int, graph: str, steps: int, backend: str) -> dic
         model = Model((Behaviour(task, kernel, ("contacts",)),), count, made, tuple(people.schema.values()),
                       backend=backend, capacity=steps)  # fmt: skip
         simulation = Simulation(model)
-        world = World(simulation.place({"contacts": layout(network)}))
+        with using(backend):
+            width = row_width()
+        world = World(simulation.place({"contacts": layout(network, width=width)}))
         params = kernel.Params(**{k: np.float32(v) for k, v in values.items()})
         params = replace(params, **{f: np.float32(getattr(params, f)) for f in params.__dataclass_fields__})
         one = Member(np.zeros(2, np.uint32), {task: params}, policy_data(arm, made, steps))  # type: ignore[arg-type]

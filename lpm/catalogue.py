@@ -70,7 +70,7 @@ def _first_line(described: Any) -> str:
 
 
 def sheet(name: str) -> Sheet:
-    """Return the parameters of a scenario (by name or TOML file), kernel, builder or generator.
+    """Return the parameters of a scenario (by name or TOML file), kernel, builder, generator or intervention.
 
     Raises:
         InputError: Nothing of that name; the nearest is suggested.
@@ -87,8 +87,10 @@ def sheet(name: str) -> Sheet:
     ):
         if name in known:
             return _of_class(kind, name, known[name])
-    known = [*loader.names(), *kernels(), *_builders(), *registries.generators()]
-    raise unknown("show", "scenario or kernel", name, known)
+    if name in loader.library():
+        return _of_intervention(name)
+    known = [*loader.names(), *kernels(), *_builders(), *registries.generators(), *loader.library()]
+    raise unknown("show", "scenario, kernel or intervention", name, known)
 
 
 def _of_class(kind: str, name: str, described: Any) -> Sheet:
@@ -105,6 +107,56 @@ def _of_class(kind: str, name: str, described: Any) -> Sheet:
         if described.reads:
             sentences.append(f"Reads the columns {', '.join(described.reads)}.")
     return Sheet(f"{kind} {name}", tuple(sentences), rows)
+
+
+def _of_intervention(name: str) -> Sheet:
+    """Return the keys of a ready-made intervention; a key of the file's tables is told by its path."""
+    from lpm.scenarios import loader
+    from lpm.scenarios.values import table_of
+
+    file = loader.library_file(name)
+    tables = loader.read(file, name)
+    comments = [line.removeprefix("#").strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    use = comments[0] if comments and comments[0].startswith("Use:") else f'Use: [[interventions]] use = "{name}"'
+    rows: list[Row] = []
+    for key, value in tables.items():
+        if key in ("name", "label", "description", "source"):
+            continue
+        inner = table_of(value)
+        told = {key: value} if inner is None else {f"{key}.{name}": each for name, each in inner.items()}
+        for path, each in told.items():
+            if path.endswith((".unit", ".source")):
+                continue
+            unit = str((inner or {}).get("unit", "")) if key == "cost" else UNITS.get(path, "")
+            source = str((inner or tables).get("source", tables.get("source", "")))
+            rows.append(Row(path, shown(each), unit, "", MEANINGS.get(key, ""), source))
+    return Sheet(f"intervention {name}", (str(tables.get("description", "")), use), tuple(rows))
+
+
+MEANINGS = {
+    "at": "when it begins (a date or step); absent = at once",
+    "until": "when it ends",
+    "when": "the metric that starts and ends it",
+    "where": "whom: the agents with these values",
+    "share": "share of them who are singled out",
+    "top": "only those with the most neighbours",
+    "neighbours_of": "whom: those with a tie to these",
+    "every": "how often people are reached",
+    "uptake": "chance that a person who is reached takes part",
+    "delay": "from being reached to the effect",
+    "duration": "how long the effect lasts",
+    "capacity": "most people who are reached in a step",
+    "scale": "factor on a layer or parameter",
+    "set": "value of a parameter",
+    "reduce": "share of contacts that is taken away",
+    "scale_column": "factor on a column of those reached",
+    "set_column": "value of a column of those reached",
+    "cost": "what it costs",
+}
+"""What the keys of an intervention mean, in few words; `lpm.policy` has the rules."""
+
+UNITS = {"share": "1", "uptake": "1", "capacity": "people"}
+"""Units of those keys that have one; durations are written with theirs."""
 
 
 def _of_scenario(name: str) -> Sheet:

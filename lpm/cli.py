@@ -1,7 +1,7 @@
 """The command line: `lpm run nyc-covid`.
 
 Everything heavy is imported inside the commands, so that `lpm --help` is quick. Exit status: 0 done, 1 something
-failed or stopped by Ctrl-C (finished pairs of arm and seed are kept), 2 bad input (one line on stderr).
+failed or stopped by Ctrl-C (its line says what is kept), 2 bad input (one line on stderr).
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
+from lpm.cli_data import commands as data_commands
 from lpm.errors import InputError
-
-Backend = Literal["auto", "xla", "numba", "pallas"]
 
 app = typer.Typer(
     name="lpm",
@@ -28,8 +27,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Data sets with pinned sums.", rich_markup_mode="rich")
-app.add_typer(data_app, name="data")
+app.add_typer(data_commands, name="data")
+
+
+class Stopped(Exception):
+    """A run was stopped by Ctrl-C; the message says what is kept."""
+
+
+BACKEND = "auto|xla|numba|pallas"
+"""How the help names what `lpm.asking.BACKENDS` holds."""
 
 
 def _version(asked: bool) -> None:
@@ -65,11 +71,16 @@ def list_() -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A scenario, kernel, network builder or generator, or a TOML file.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A scenario, kernel, network builder, generator or ready-made intervention, or a TOML file."
+        ),
+    ],
 ) -> None:
-    """Show the parameters of a scenario or kernel: value, unit, bounds, meaning and source.
+    """Show the parameters of a scenario, kernel or intervention: value, unit, bounds, meaning and source.
 
-    Examples: lpm show nyc-covid | lpm show seir | lpm show my-scenario.toml
+    Examples: lpm show nyc-covid | lpm show seir | lpm show test-and-isolate | lpm show my-scenario.toml
     """
     from lpm import catalogue, terminal
 
@@ -80,9 +91,10 @@ def show(
 def run(
     scenario: Annotated[str, typer.Argument(help="A built-in name (see lpm list) or the path of a TOML file.")],
     agents: Annotated[
-        int | None, typer.Option(help="Number of agents; each stands for more people the fewer there are.")
+        str | None,
+        typer.Option(metavar="N", help="Number of agents (100000 or 1e5); each stands for more people the fewer."),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Number of steps; shorter for a quick look.")] = None,
+    steps: Annotated[str | None, typer.Option(metavar="N", help="Number of steps; shorter for a quick look.")] = None,
     seeds: Annotated[str | None, typer.Option(help="How many seeds (4: seeds 0 to 3), or which ones (3,5,8).")] = None,
     draws: Annotated[
         str | None, typer.Option(help="Parameter uncertainty: 'prior', or a file with a row of parameters per seed.")
@@ -95,12 +107,16 @@ def run(
         typer.Option("--set", metavar="PATH=VALUE", help="Change one value: seir.beta=0.03, community.scale=0.5."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results (runs/<name>-<n> unless given).")] = None,
-    backend: Annotated[Backend | None, typer.Option(help="What the hot loops run on (see lpm doctor).")] = None,
-    devices: Annotated[int | None, typer.Option(help="Number of devices; on a CPU, parts of it.")] = None,
-    checkpoint_every: Annotated[int | None, typer.Option(help="Steps between checkpoints, for --resume.")] = None,
+    backend: Annotated[
+        str | None, typer.Option(metavar=BACKEND, help="What the hot loops run on (see lpm doctor).")
+    ] = None,
+    devices: Annotated[str | None, typer.Option(metavar="N", help="Number of devices; on a CPU, parts of it.")] = None,
+    checkpoint_every: Annotated[
+        str | None, typer.Option(metavar="N", help="Steps between checkpoints, for --resume.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds.")] = False,
     save_agents: Annotated[bool, typer.Option("--save-agents", help="Keep the agents in agents.parquet.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, no summary.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no summary: only the folder's path.")] = False,
 ) -> None:
     """Run a scenario: all its arms, all seeds, and write report.html.
 
@@ -114,30 +130,35 @@ def run(
 
     lpm run my-scenario.toml --checkpoint-every 50 --out runs/mine   (and again with --resume after a stop)
     """
-    for name, value in (("--devices", devices), ("--checkpoint-every", checkpoint_every)):
-        if value is not None and value < 1:
-            raise InputError(f"{name}: expected at least 1, got {value}")
-    if resume and out is None:
-        raise InputError("--resume: expected --out with the folder of the run to go on with")
     from lpm import asking
 
-    if devices is not None:
-        asking.force_devices(devices)
-    asked = asking.chosen(scenario, agents, steps, seeds, draws, arms, set_ or [], backend)
-
-    from lpm.scenarios import outputs
-    from lpm.scenarios.options import RunOptions
-
-    folder = outputs.default(asked.name) if out is None else out
-    outputs.check(folder, asked, resume=resume)
-    options = RunOptions(folder, devices, checkpoint_every, resume, save_agents, quiet)
-
+    parts, every = asking.whole(devices, "--devices"), asking.whole(checkpoint_every, "--checkpoint-every")
+    if resume and out is None:
+        raise InputError("--resume: expected --out with the folder of the run to go on with")
+    try:
+        done = asking.run(
+            scenario,
+            agents=asking.whole(agents, "--agents"),
+            steps=asking.whole(steps, "--steps"),
+            seeds=None if seeds is None else asking.seeds_of(seeds),
+            draws=draws,
+            arms=None if arms is None else arms.split(","),
+            set=set_ or (),
+            out=out,
+            backend=backend,
+            devices=parts,
+            checkpoint_every=every,
+            resume=resume,
+            save_agents=save_agents,
+            quiet=quiet,
+        )
+    except KeyboardInterrupt as stop:
+        raise Stopped(str(stop) or "stopped") from None
     from lpm import terminal
-    from lpm.scenarios import execution
 
-    with terminal.bar(quiet) as progress:
-        done = execution.run(asked, options, progress)
-    if not quiet:
+    if quiet:
+        print(done)
+    else:
         terminal.show_summary(done)
 
 
@@ -149,6 +170,10 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> 
     """
     if not folder.is_dir():
         raise InputError(f"report: no folder '{folder}'")
+    if not (folder / "run.json").is_file():
+        raise InputError(
+            f"report: expected the folder of a run, such as runs/nyc-covid-1, got '{folder}', which has no run.json"
+        )
     from lpm.report import write_report
 
     print(write_report(folder))
@@ -170,19 +195,27 @@ def schema() -> None:
 @app.command()
 def bench(
     task: Annotated[str, typer.Argument(help="What is timed.")],
-    agents: Annotated[int, typer.Option(min=1, help="Number of agents.")] = 1_000_000,
-    graph: Annotated[Literal["er", "ba", "ws"], typer.Option(help="Network: random, scale-free, small world.")] = "er",
-    steps: Annotated[int, typer.Option(min=1, help="Number of steps.")] = 100,
-    backend: Annotated[Backend, typer.Option(help="What the hot loops run on.")] = "auto",
+    agents: Annotated[str, typer.Option(metavar="N", help="Number of agents.")] = "1000000",
+    graph: Annotated[str, typer.Option(metavar="er|ba|ws", help="Network: random, scale-free, small world.")] = "er",
+    steps: Annotated[str, typer.Option(metavar="N", help="Number of steps.")] = "100",
+    backend: Annotated[str, typer.Option(metavar=BACKEND, help="What the hot loops run on.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
 ) -> None:
     """Time a task: seconds per step beside what the memory allows.
 
     Example: lpm bench sir --agents 1000000 --graph er --json
     """
+    from lpm import asking
     from lpm import bench as timing
 
-    timing.main(task, agents=agents, graph=graph, steps=steps, backend=backend, as_json=as_json)
+    timing.main(
+        task,
+        agents=asking.whole(agents, "--agents") or 1,
+        graph=asking.one_of(graph, ("er", "ba", "ws"), "--graph", "network"),
+        steps=asking.whole(steps, "--steps") or 1,
+        backend=asking.one_of(backend, asking.BACKENDS, "--backend", "backend"),
+        as_json=as_json,
+    )
 
 
 @app.command()
@@ -204,43 +237,6 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="One line of JSO
         terminal.show_health(found)
 
 
-@data_app.callback(invoke_without_command=True)
-def data(context: typer.Context) -> None:
-    """List the data sets that can be fetched: name, licence, where from.
-
-    Set LPM_DATA to a folder that holds them (folder/file) to use local copies; their sums are checked all the same.
-
-    Examples: lpm data | lpm data fetch nyc_covid/data-by-day.csv.gz
-    """
-    if context.invoked_subcommand is None:
-        from lpm import data as datasets
-        from lpm import terminal
-
-        terminal.show_data(datasets.registry())
-
-
-@data_app.command()
-def fetch(name: Annotated[str, typer.Argument(help="Name of a data set, as lpm data lists it.")]) -> None:
-    """Fetch a data set, check its sum, and print where it lies.
-
-    Example: lpm data fetch nyc_covid/data-by-day.csv.gz
-    """
-    from lpm import data as datasets
-
-    print(datasets.path(name, "data fetch"))
-
-
-@data_app.command("path")
-def path_(name: Annotated[str, typer.Argument(help="Name of a data set, as lpm data lists it.")]) -> None:
-    """Print where a data set lies here, without fetching it.
-
-    Example: lpm data path nyc_covid/data-by-day.csv.gz
-    """
-    from lpm import data as datasets
-
-    print(datasets.local(name, "data path"))
-
-
 def _line(text: str) -> None:
     print("lpm: " + " ".join(text.split()), file=sys.stderr)
 
@@ -251,6 +247,14 @@ def _usage_error(error: BaseException) -> str | None:
         report: Any = error
         return str(report.format_message())
     return None
+
+
+def _left(own: bool) -> int:
+    """Return status 1 after Ctrl-C, or end our own process with it at once."""
+    if own:  # compiled loops still run in threads: an interpreter that is taken down under them ends in a SIGSEGV
+        sys.stdout.flush()
+        os._exit(1)
+    return 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -274,8 +278,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _line(str(error))
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        _line("stopped; finished pairs of arm and seed are kept, --resume goes on with them")
-        return 1
+        _line("stopped")
+        return _left(arguments is None)
+    except Stopped as stop:
+        _line(str(stop))
+        return _left(arguments is None)
     except BrokenPipeError:  # the reader of a pipe has gone, as in lpm list | head -1
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -11,6 +11,7 @@ import functools
 import gzip
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -32,6 +33,7 @@ class Dataset:
 
     Attributes:
         name: folder/file, as scenarios and the command line name it.
+        size: Bytes of the (unpacked) file; None = not known before it is fetched.
         sha256: Of the (unpacked) file.
         repository: owner/name on GitHub.
         commit: Pinned commit.
@@ -40,6 +42,7 @@ class Dataset:
     """
 
     name: str
+    size: int | None
     sha256: str
     repository: str
     commit: str
@@ -56,7 +59,14 @@ class Dataset:
 def registry() -> dict[str, Dataset]:
     """Return every data set by name."""
     text = resources.files("lpm").joinpath("data_registry.csv").read_text(encoding="utf-8")
-    return {row["name"]: Dataset(**row) for row in csv.DictReader(text.splitlines())}
+    return {row["name"]: _dataset(row) for row in csv.DictReader(text.splitlines())}
+
+
+def _dataset(row: Mapping[str, str]) -> Dataset:
+    return Dataset(
+        row["name"], int(row["bytes"]) if row["bytes"] else None, row["sha256"], row["repository"], row["commit"],
+        row["path"], row["licence"],
+    )  # fmt: skip
 
 
 def entry(name: str, where: str) -> Dataset:
@@ -99,6 +109,22 @@ def local(name: str, where: str) -> Path:
     if copy is None and not cached.is_file():
         raise InputError(f"{where}: '{wanted.name}' is not here; lpm data fetch {wanted.name}, or set LPM_DATA")
     return cached if copy is None else copy
+
+
+def here(wanted: Dataset) -> str:
+    """Return where a file of a data set's name is found here, "LPM_DATA" or "cache"; "" = nowhere.
+
+    Its sum is not compared, and a plain file of another length is told as such.
+    """
+    folder = os.environ.get("LPM_DATA")
+    places = (
+        [("LPM_DATA", Path(folder) / wanted.name), ("LPM_DATA", Path(folder) / f"{wanted.name}.gz")] if folder else []
+    )
+    for told, file in (*places, ("cache", cache() / wanted.name)):
+        if file.is_file():
+            other = file.suffix != ".gz" and wanted.size is not None and file.stat().st_size != wanted.size
+            return f"{told}, another size" if other else told
+    return ""
 
 
 def cache() -> Path:

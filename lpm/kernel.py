@@ -97,6 +97,11 @@ class Kernel:
         """Raise `InputError` where values that are each in bounds do not fit together, or not to steps of `dt` days."""
 
     @classmethod
+    def expected_arrivals(cls, params: Any) -> tuple[float, float] | None:
+        """Return the people expected to begin an epidemic from outside, (at the start, a day); None: not said here."""
+        return None
+
+    @classmethod
     def prepare(cls, params: Any, tables: Tables, clock: Clock) -> Any:
         """Return small tables derived from the parameters (a pytree), computed once and not every step.
 

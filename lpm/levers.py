@@ -18,7 +18,7 @@ from lpm import random
 from lpm.network import Layer
 from lpm.ops.collective import gather_rows
 from lpm.ops.groups import total
-from lpm.ops.neighbours import count_neighbours
+from lpm.ops.neighbours import sum_neighbours
 from lpm.ops.ration import ration
 from lpm.policy import Filter, Intervention
 from lpm.population import Column
@@ -96,7 +96,7 @@ def concerned(
     if lever.neighbours:
         near = jnp.zeros(wanted.shape, jnp.int32)
         for name in lever.neighbours:
-            near = near + count_neighbours(networks[name], lambda x, z, c: x[0], (wanted,))
+            near = near + sum_neighbours(networks[name], lambda x, z, c: x[0], (wanted,))
         wanted = (near > 0) & agents["present"]
     if degree_rank is not None:
         wanted = wanted & (degree_rank < lever.top[1])

@@ -18,17 +18,27 @@ from lpm.types import HostArray
 
 AGES = 85  # single years 0 to 83, and 84 for 84 and over, as in the contact matrices of Mistry et al. 2021
 CHILD_ROLES = ("child", "elder-child", "middle-child", "younger-child", "late-child")
-ADULT, ALONE_FROM = 18, 18  # the age from which people take adult places, and may live alone (published: none under 16)
+ALONE = {"alone": (18, AGES), "alone-under-65": (18, 65), "alone-65-over": (65, AGES)}
+"""Roles of people who live alone: the ages that take them."""
+ADULT = 18  # the age from which people take adult places, and may live alone (published: none under 16 does)
 BANDS = ("0-4", "5-12", "13-17", "18-24", "25-34", "35-44", "45-54", "55-64", "65-74", "75+")
 BAND_STARTS = (0, 5, 13, 18, 25, 35, 45, 55, 65, 75)  # of the city's health department, COVID-19 data by age
 RESIDENCES = ("household", "care home")
+COUNTED = (("any", "with anyone under 18"), ("any", "with anyone of 65 and over"), ("people", "in households"))
+
+
+GROUPS = ("family", "nonfamily")
 
 
 @dataclass(frozen=True)
 class Composition:
-    """Who lives in one kind of household: `share` of the households of its size, and a role and a window per place."""
+    """Who lives together: a role and a window per place, and the composition's weight beside others of its size.
+
+    `kind` is the published kind of household that it belongs to.
+    """
 
     name: str
+    kind: str
     share: float
     roles: tuple[str, ...]
     windows: tuple[float, ...]
@@ -46,8 +56,14 @@ class Marginals:
     Attributes:
         boroughs: Names, in the order of the column's levels.
         ages: People [boroughs, 85] by single year.
-        sizes: Share of households [boroughs, largest size], size 1 first.
-        compositions: Every kind of household.
+        sizes: Share of households [boroughs, 2, largest size]: families and others, size 1 first; all sum to 1.
+        kinds: Names of the kinds of household.
+        group: Family (0) or not (1), of each kind [kinds].
+        households: Households [boroughs, kinds] as published.
+        young: Households with anyone under 18 [boroughs] as published.
+        old: Households with anyone of 65 and over [boroughs] as published; compared, not met.
+        persons: People per household [boroughs] as published.
+        compositions: Who lives in the households; each belongs to a kind.
         roles: Propensity [85] of a role by age, relative to other roles at that age.
         alone: Propensity of living alone by age [85]; its level is fitted to the number of one-person households.
         residents: People in care homes [boroughs].
@@ -59,6 +75,12 @@ class Marginals:
     boroughs: tuple[str, ...]
     ages: HostArray
     sizes: HostArray
+    kinds: tuple[str, ...]
+    group: tuple[int, ...]
+    households: HostArray
+    young: HostArray
+    old: HostArray
+    persons: HostArray
     compositions: tuple[Composition, ...]
     roles: Mapping[str, HostArray]
     alone: HostArray
@@ -103,6 +125,7 @@ def _sources(path: Path) -> str:
 FILES = {
     "ages": "borough_age.csv",
     "sizes": "household_size.csv",
+    "kinds": "household_kinds.csv",
     "compositions": "household_composition.csv",
     "roles": "household_roles.csv",
     "care_homes": "care_homes.csv",
@@ -124,10 +147,11 @@ def read_marginals(files: Mapping[str, str | Path]) -> Marginals:
     """Read a city's marginals.
 
     Args:
-        files: `ages` (columns borough, from, to, people), `sizes` (borough, size, share), `compositions` (size, name,
-            share, places: a role and the width of its window, as "parent~0.1 child~0.3"), `roles` (role, then a
-            propensity by age band), `care_homes` (borough, from, to, value: residents of a borough; rows "*": share of
-            the residents by age; row "unit": most in a unit) and `home_contacts` (relative household contacts by year).
+        files: `ages` (columns borough, from, to, people), `sizes` (borough, group, size, households), `kinds` (borough,
+            group, kind, households: see `_kinds`), `compositions` (kind, size, name, share, places: a role and the
+            width of its window, as "parent~0.1 child~0.3"), `roles` (role, then a propensity by age band), `care_homes`
+            (borough, from, to, value: residents of a borough; rows "*": share of the residents by age; row "unit":
+            most in a unit) and `home_contacts` (relative household contacts by year).
 
     Raises:
         InputError: A missing file, column, borough or role, or figures that are no numbers.
@@ -135,18 +159,14 @@ def read_marginals(files: Mapping[str, str | Path]) -> Marginals:
     path = {name: Path(file) for name, file in files.items()}
     ages = _ages(path["ages"])
     names = tuple(ages)
-    compositions = _compositions(path["compositions"])
-    roles = {"alone": np.ones(AGES), **_roles(path["roles"])}  # who lives alone comes from its own profile, below
+    kinds, group, counted = _kinds(path["kinds"], names)
+    compositions = _compositions(path["compositions"], kinds)
+    roles = {**dict.fromkeys(ALONE, np.ones(AGES)), **_roles(path["roles"])}  # alone: its own profile, below
     for composition in compositions:
         for role in composition.roles:
             if role not in roles:
                 raise unknown(str(path["compositions"]), "role", role, roles)
-    sizes = np.zeros((len(names), max(len(c.roles) for c in compositions)))
-    for row in _table(path["sizes"]):
-        size = int(_number(row, "size", path["sizes"]))
-        if not 1 <= size <= sizes.shape[1]:
-            raise InputError(f"{path['sizes']}: no household of size {size} has a composition")
-        sizes[_borough(row, names, path["sizes"]), size - 1] = _number(row, "share", path["sizes"])
+    sizes = _sizes(path["sizes"], names, max(len(c.roles) for c in compositions))
     home = read_square(path["home_contacts"], "population.home_contacts")
     if len(home) != AGES:
         raise InputError(f"population.home_contacts: expected {AGES} ages, got {len(home)}")
@@ -154,7 +174,10 @@ def read_marginals(files: Mapping[str, str | Path]) -> Marginals:
     people = np.array(list(ages.values()))
     residents, resident_ages, unit = _care_homes(path["care_homes"], names, people)
     told = tuple(text for name, file in path.items() if name != "home_contacts" and (text := _sources(file)))
-    return Marginals(names, people, sizes, compositions, roles, alone, residents, resident_ages, unit, told)
+    return Marginals(
+        boroughs=names, ages=people, sizes=sizes, kinds=kinds, group=group, compositions=compositions, roles=roles,
+        alone=alone, residents=residents, resident_ages=resident_ages, unit=unit, sources=told, **counted,
+    )  # fmt: skip
 
 
 def _borough(row: Mapping[str, str], names: tuple[str, ...], path: Path) -> int:
@@ -175,17 +198,75 @@ def _ages(path: Path) -> dict[str, HostArray]:
     return boroughs
 
 
-def _compositions(path: Path) -> tuple[Composition, ...]:
+def _kinds(path: Path, names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[int, ...], dict[str, HostArray]]:
+    """Return the kinds of household, whether each is a family, and what is counted by borough.
+
+    Rows of the groups "family" and "nonfamily" are kinds, which together are all households. Rows of the group "any"
+    count households "with anyone under 18" and "with anyone of 65 and over", of the group "people" people "in
+    households".
+
+    Raises:
+        InputError: An unknown group or row, or a borough without a figure.
+    """
+    group: dict[str, int] = {}
+    found: dict[tuple[str, str], HostArray] = {}
+    for row in _table(path):
+        of, kind = row.get("group") or "", row.get("kind") or ""
+        if of in GROUPS:
+            group[kind] = GROUPS.index(of)
+        elif (of, kind) not in COUNTED:
+            raise unknown(str(path), "group and kind", f"{of} {kind}", [*GROUPS, *(" ".join(key) for key in COUNTED)])
+        counts = found.setdefault((of, kind), np.full(len(names), np.nan))
+        counts[_borough(row, names, path)] = _number(row, "households", path)
+    for key in COUNTED:
+        found.setdefault(key, np.full(len(names), np.nan))
+    for (of, kind), counts in found.items():
+        if np.isnan(counts).any():
+            raise InputError(f"{path}: no figure for '{of}, {kind}' in {names[int(np.isnan(counts).argmax())]}")
+    households = np.array([found[GROUPS[g], kind] for kind, g in group.items()]).reshape(len(group), len(names)).T
+    if not (households.sum(1) > 0).all():
+        raise InputError(f"{path}: expected households of some kind in every borough")
+    young, old, people = (found[key] for key in COUNTED)
+    counted = {"households": households, "young": young, "old": old, "persons": people / households.sum(1)}
+    return tuple(group), tuple(group.values()), counted
+
+
+def _sizes(path: Path, names: tuple[str, ...], largest: int) -> HostArray:
+    """Return shares [boroughs, 2, largest] of households by group and size; size 1 first.
+
+    Raises:
+        InputError: A size that no composition has, an unknown group, or a borough without households.
+    """
+    sizes = np.zeros((len(names), len(GROUPS), largest))
+    for row in _table(path):
+        size = int(_number(row, "size", path))
+        if not 1 <= size <= largest:
+            raise InputError(f"{path}: no household of size {size} has a composition")
+        if row.get("group") not in GROUPS:
+            raise unknown(str(path), "group", str(row.get("group")), GROUPS)
+        sizes[_borough(row, names, path), GROUPS.index(row["group"]), size - 1] = _number(row, "households", path)
+    if not (sizes.sum((1, 2)) > 0).all():
+        raise InputError(f"{path}: expected households in every borough")
+    return sizes / sizes.sum((1, 2), keepdims=True)
+
+
+def _compositions(path: Path, kinds: tuple[str, ...]) -> tuple[Composition, ...]:
     found: list[Composition] = []
     for row in _table(path):
         places = [place.partition("~") for place in (row.get("places") or "").split()]
         if len(places) != int(_number(row, "size", path)):
             raise InputError(f"{path}: '{row.get('name')}' has {len(places)} places and size {row.get('size')}")
+        if row.get("kind") not in kinds:
+            raise unknown(str(path), "kind", str(row.get("kind")), kinds)
         windows = tuple(_number({"window": width or "1"}, "window", path) for _, _, width in places)
-        share = _number(row, "share", path)
-        found.append(Composition(row["name"], share, tuple(role for role, _, _ in places), windows))
-    if sum(len(c.roles) == 1 for c in found) != 1:
-        raise InputError(f"{path}: expected one composition of size 1")
+        share, roles = _number(row, "share", path), tuple(role for role, _, _ in places)
+        if any(role in ALONE for role in roles) != (len(roles) == 1):
+            raise InputError(
+                f"{path}: '{row['name']}' has the places {' '.join(roles)}; one person takes {list(ALONE)}"
+            )
+        found.append(Composition(row["name"], row["kind"], share, roles, windows))
+    if not any(len(c.roles) == 1 for c in found):
+        raise InputError(f"{path}: expected a composition of size 1")
     return tuple(found)
 
 

@@ -141,7 +141,9 @@ def _width(degrees: HostArray) -> int:
     return min(costs, key=lambda width: costs[width])
 
 
-def layout(network: Network, shards: int = 1, padded: int | None = None, home: bool = False) -> Layer:
+def layout(
+    network: Network, shards: int = 1, padded: int | None = None, home: bool = False, width: int | None = None
+) -> Layer:
     """Return the device layout of a whole network.
 
     Args:
@@ -149,6 +151,7 @@ def layout(network: Network, shards: int = 1, padded: int | None = None, home: b
         shards: Number of devices; the arrays are then stacked shard by shard along the first axis.
         padded: Number of agents after padding to a multiple of `shards`.
         home: See `Layer`.
+        width: Arcs of a block; None = what XLA sums fastest, 1 = plain compressed rows, for loops that walk rows.
 
     Returns:
         A `Layer` of numpy arrays; with several shards its `rows` is that of one shard.
@@ -160,7 +163,8 @@ def layout(network: Network, shards: int = 1, padded: int | None = None, home: b
     local = total // shards
     degrees = np.zeros(total, np.int64)
     degrees[: network.size] = network.degrees()
-    width = _width(degrees) if not network.complete else 2
+    if width is None:
+        width = _width(degrees) if not network.complete else 2
     blocks = -(-degrees // width)
     ends = np.concatenate([[0], np.cumsum(blocks)])
     per_shard = np.diff(ends[::local][: shards + 1])

@@ -77,7 +77,8 @@ def score(trajectory: pl.DataFrame, observed: pl.DataFrame, kinds: Mapping[str, 
 
     Returns:
         One dict per (metric, arm), in the trajectory's order of arms: metric, arm, wape [1] (None where nothing was
-        observed), weeks, groups, observed and simulated [people].
+        observed), weeks (intervals, parts of a week included), first and last (the first and the last day compared, as
+        ISO dates, None where nothing is), groups, observed and simulated [people].
 
     Raises:
         InputError: As `intervals`.
@@ -102,6 +103,8 @@ def score(trajectory: pl.DataFrame, observed: pl.DataFrame, kinds: Mapping[str, 
                     "arm": arm,
                     "wape": wrong / total if total > 0 else None,
                     "weeks": mine["start"].n_unique(),
+                    "first": None if mine.is_empty() else str(mine["start"].min()),
+                    "last": None if mine.is_empty() else str(mine["end"].max()),
                     "groups": mine["group"].n_unique(),
                     "observed": total,
                     "simulated": float(mine["simulated"].sum()),

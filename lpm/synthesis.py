@@ -21,7 +21,7 @@ import numpy as np
 from lpm.allocation import plan
 from lpm.errors import InputError
 from lpm.kernel import parameter
-from lpm.marginals import AGES, BAND_STARTS, BANDS, RESIDENCES, Marginals, read_marginals
+from lpm.marginals import AGES, BAND_STARTS, BANDS, FILES, RESIDENCES, Marginals, read_marginals
 from lpm.population import IDENTITY, WEIGHT_UNIT, Column, Population
 from lpm.random import M0, M1, MASK, ROOT, STREAM_VERSION, TAG_PURPOSE, name_words, scalar_fold, scalar_mix
 from lpm.types import HostArray
@@ -99,7 +99,8 @@ def _types(counts: HostArray, words: HostArray) -> tuple[HostArray, HostArray]:
 def _fill(
     low: int, high: int, at: int, kind: HostArray, position: HostArray, borough: HostArray, offset: HostArray,
     counts: HostArray, sizes: HostArray, first: HostArray, windows: HostArray, ends: HostArray, care: int,
-    words: HostArray, years: HostArray, household: HostArray, size: HostArray, where: HostArray, residence: HostArray,
+    kinds: HostArray, words: HostArray, years: HostArray, household: HostArray, size: HostArray, where: HostArray,
+    residence: HostArray, sort: HostArray,
 ) -> None:  # fmt: skip
     """Write the agents `low` to `high` of the households that begin with number `at`."""
     for i in numba.prange(len(kind)):
@@ -118,9 +119,10 @@ def _fill(
                 size[agent - low] = members
                 where[agent - low] = b
                 residence[agent - low] = t >= care
+                sort[agent - low] = kinds[t]
 
 
-def columns_of(boroughs: tuple[str, ...]) -> tuple[Column, ...]:
+def columns_of(boroughs: tuple[str, ...], kinds: tuple[str, ...]) -> tuple[Column, ...]:
     """Return the declarations of the columns that `synthesize` makes."""
     return (
         Column("borough", "uint8", "borough of residence", levels=boroughs),
@@ -129,6 +131,9 @@ def columns_of(boroughs: tuple[str, ...]) -> tuple[Column, ...]:
         Column("household", "int32", "household, or unit of a care home; its members stand next to each other"),
         Column("household_size", "uint16", "agents in the household or unit", bounds=(1, 65_535), default=1),
         Column("residence", "uint8", "kind of residence", levels=RESIDENCES),
+        Column(
+            "household_kind", "uint8", "kind of household, as the census counts them", levels=(*kinds, RESIDENCES[1])
+        ),
     )
 
 
@@ -179,10 +184,12 @@ def synthesize(
     begin, end = int(np.searchsorted(offset, low, "right")) - 1, int(np.searchsorted(offset, high, "left"))
     here, n = slice(begin, end), high - low
     years, household = np.empty(n, np.uint8), np.empty(n, np.int32)
-    members, where, residence = np.empty(n, np.uint16), np.empty(n, np.uint8), np.empty(n, np.uint8)
+    members, where = np.empty(n, np.uint16), np.empty(n, np.uint8)
+    residence, sort = np.empty(n, np.uint8), np.empty(n, np.uint8)
+    kinds = np.array([m.kinds.index(c.kind) for c in m.compositions] + [len(m.kinds)] * 2, np.uint8)
     _fill(
         low, high, begin, kind[here], position[here], borough[here], offset[here], made.counts, made.sizes, made.first,
-        made.windows, made.ends, made.care, words, years, household, members, where, residence,
+        made.windows, made.ends, made.care, kinds, words, years, household, members, where, residence, sort,
     )  # fmt: skip
     values = {
         "id": np.arange(low, high, dtype=np.uint32),
@@ -193,8 +200,9 @@ def synthesize(
         "household": household,
         "household_size": members,
         "residence": residence,
+        "household_kind": sort,
     }
-    declared = {column.name: column for column in (*IDENTITY, *columns_of(m.boroughs))}
+    declared = {column.name: column for column in (*IDENTITY, *columns_of(m.boroughs, m.kinds))}
     values["present"] = np.ones(n, np.bool_)
     facts = {"agents": size, "people": total, "households": int(made.counts[:, : made.care].sum())}
     # made in the declared dtypes and bounds: the checks of Population.build would take longer than the making
@@ -225,14 +233,24 @@ class NewYork:
     """New York City in its five boroughs: households and care homes of any size from 1,000 agents to everybody."""
 
     boroughs: ClassVar[tuple[str, ...]] = ("Bronx", "Brooklyn", "Manhattan", "Queens", "Staten Island")
+    kinds: ClassVar[tuple[str, ...]] = (
+        "married couple with own children",
+        "married couple without own children",
+        "other family with own children",
+        "other family without own children",
+        "alone under 65",
+        "alone 65 and over",
+        "nonfamily of two or more",
+    )
 
     @dataclass(frozen=True)
     class Params:
         """The files of marginals, each with its sources in its head; beside the scenario."""
 
         ages: str = parameter("", unit="file", meaning="people by borough and age")
-        sizes: str = parameter("", unit="file", meaning="households by borough and size")
-        compositions: str = parameter("", unit="file", meaning="kinds of household and the places in them")
+        sizes: str = parameter("", unit="file", meaning="families and others by borough and size")
+        kinds: str = parameter("", unit="file", meaning="households by borough and kind")
+        compositions: str = parameter("", unit="file", meaning="who lives in households of each kind, a role per place")
         roles: str = parameter("", unit="file", meaning="propensity to take a place, by age band")
         care_homes: str = parameter("", unit="file", meaning="residents by borough and age")
         home_contacts: str = parameter("", unit="file", meaning="household matrix: 1 - row sum = lives alone")
@@ -240,24 +258,25 @@ class NewYork:
     @staticmethod
     def columns() -> tuple[Column, ...]:
         """Return the declarations of the columns that `generate` makes."""
-        return columns_of(NewYork.boroughs)
+        return columns_of(NewYork.boroughs, NewYork.kinds)
 
     @staticmethod
     def generate(seed: int, params: Params, size: int, people: float | None = None) -> Population:
         """Return the whole population with its marginals among its facts.
 
         Raises:
-            InputError: Files that cannot be read, other boroughs, or marginals that contradict each other.
+            InputError: Files that cannot be read, other boroughs or kinds, or marginals that contradict each other.
         """
         from lpm.census import compare
 
-        names = ("ages", "sizes", "compositions", "roles", "care_homes", "home_contacts")
-        for name in names:
+        for name in FILES:
             if not getattr(params, name):
                 raise InputError(f"population.{name}: expected the name of a file of marginals, it is missing")
-        m = read_marginals({name: getattr(params, name) for name in names})
+        m = read_marginals({name: getattr(params, name) for name in FILES})
         if m.boroughs != NewYork.boroughs:
             raise InputError(f"population.ages: expected {', '.join(NewYork.boroughs)}, got {', '.join(m.boroughs)}")
+        if m.kinds != NewYork.kinds:
+            raise InputError(f"population.kinds: expected {', '.join(NewYork.kinds)}, got {', '.join(m.kinds)}")
         made = synthesize(seed, m, size, people)
         told = [
             {"name": e.table, "level": e.level, "published": e.published, "generated": e.generated}

@@ -1,31 +1,19 @@
-"""What people see in a terminal: tables, the progress bar, the summary of a run."""
+"""What people see in a terminal: tables, and the summary of a run (`lpm.progress` has the bar)."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskID,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
     from lpm.catalogue import Entry, Sheet
     from lpm.data import Dataset
-    from lpm.scenarios.options import Progress as Told
 
 PLAIN_WIDTH = 160
 """Columns of output that goes into a pipe or file."""
@@ -77,11 +65,27 @@ def show_sheet(sheet: Sheet) -> None:
 
 
 def show_data(datasets: Mapping[str, Dataset]) -> None:
-    """Print the data sets."""
-    table = _table("data set", "licence", "repository", "commit")
+    """Print the data sets: size, beginning of the pinned sum, where they lie here; licences by number below."""
+    from lpm.data import here
+
+    screen = console()
+    table = _table("data set", "size", "sha256", "here", "from")
+    origins: dict[str, int] = {}
     for each in datasets.values():
-        table.add_row(*(Text(text) for text in (each.name, each.licence, each.repository, each.commit[:10])))
-    console().print(table)
+        origin = f"github.com/{each.repository} at {each.commit[:10]}; licence: {each.licence}"
+        number = origins.setdefault(origin, len(origins) + 1)
+        size = "unknown" if each.size is None else _bytes(each.size)
+        cells = (each.name, size, each.sha256[:12], here(each) or "no", f"[{number}]")
+        table.add_row(*(Text(text) for text in cells))
+    screen.print(table)
+    for origin, number in origins.items():
+        screen.print(Text(f"[{number}] {origin}", style="dim"), soft_wrap=True)
+    told = "Sums are compared when a data set is used. lpm data fetch NAME fetches one; LPM_DATA names a local copy."
+    screen.print(Text(told, style="dim"), soft_wrap=True)
+
+
+def _bytes(count: int) -> str:
+    return f"{count} B" if count < 1000 else f"{count / 1e3:.0f} kB" if count < 1e6 else f"{count / 1e6:.1f} MB"
 
 
 def show_health(found: Mapping[str, Any]) -> None:
@@ -106,65 +110,19 @@ def _told(value: Any) -> str:
     return str(value)
 
 
-@contextlib.contextmanager
-def bar(quiet: bool) -> Generator[Told]:
-    """Yield what a run tells its progress to: a bar with the remaining time on stderr, or nothing when quiet.
-
-    Without a terminal a line is printed for every tenth of the running steps, and none before: what is wrong with the
-    input shows until then, and its message stays the only line.
-    """
-    screen = Console(stderr=True, highlight=False)
-    if quiet:
-        yield lambda stage, done, total: None
-    elif not screen.is_terminal:
-        yield _log(screen)
-    else:
-        columns = (
-            TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
-            TextColumn("left"), TimeRemainingColumn(),
-        )  # fmt: skip
-        with Progress(*columns, console=screen, transient=True) as shown:
-            yield _moves(shown)
-
-
-def _log(screen: Console) -> Told:
-    began = time.monotonic()
-    tenth = -1
-
-    def line(stage: str, done: int, total: int) -> None:
-        nonlocal tenth
-        if stage.startswith("warning"):
-            screen.print(Text(stage), soft_wrap=True)
-        elif stage == "running" and total and done * 10 // total > tenth:
-            tenth = done * 10 // total
-            spent = time.monotonic() - began
-            left = f", about {spent * (total - done) / done:.0f} s left" if 0 < done < total else ""
-            screen.print(Text(f"running: {tenth * 10} % after {spent:.0f} s{left}"), soft_wrap=True)
-
-    return line
-
-
-def _moves(shown: Progress) -> Told:
-    tasks: dict[str, TaskID] = {}
-
-    def move(stage: str, done: int, total: int) -> None:
-        if stage.startswith("warning"):
-            shown.console.print(Text(stage))
-            return
-        if stage not in tasks:
-            tasks[stage] = shown.add_task(stage.replace("[", "\\["), total=total or None)
-        shown.update(tasks[stage], completed=done, total=total or None)
-
-    return move
-
-
 def show_summary(folder: Path) -> None:
     """Print the summary of a finished run: arms by totals and peaks, effects with intervals, and where it lies."""
-    from lpm.summary import summary_table
+    from lpm.summary import WIDTH, summary
 
     facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     screen = console()
-    screen.print(summary_table(folder))
+    made = summary(folder, width=screen.width if screen.is_terminal else WIDTH)
+    screen.print(Text(made.title, style="bold"), soft_wrap=not screen.is_terminal)
+    screen.print(made.table)
+    notes = [made.remark] if made.remark else []
+    notes += [f"Note: {each}" for each in facts.get("notes", [])]
     if not facts.get("calibrated", False):
-        screen.print(Text("Not calibrated: parameters are literature values or guesses.", style="dim"))
+        notes.append("Not calibrated: parameters are literature values or guesses.")
+    for each in notes:
+        screen.print(Text(each, style="dim"), soft_wrap=not screen.is_terminal)
     screen.print(Text(str(folder / "report.html"), style="bold"), soft_wrap=True)

@@ -14,6 +14,8 @@ from lpm.kernel import declarations
 from lpm.levers import once
 from lpm.metrics import COUNTED, Metric, recorder
 from lpm.network import Layer, layout
+from lpm.ops.dispatch import using
+from lpm.ops.neighbours import row_width
 from lpm.policy import Arm, PolicyPlan, plan, policy_data
 from lpm.population import WEIGHT_UNIT, Column, Population
 from lpm.scenarios import parameters, registries
@@ -95,6 +97,8 @@ def assemble(scenario: Scenario, devices: int, progress: Progress) -> Assembly:
     padded = -(-population.size // devices) * devices
     layers: dict[str, Layer] = {}
     ties: dict[str, Ties] = {}
+    with using(scenario.backend):
+        width = row_width()
     told: dict[str, NetworkFacts] = {}
     for number, table in enumerate(scenario.networks):
         clock = time.perf_counter()
@@ -103,7 +107,7 @@ def assemble(scenario: Scenario, devices: int, progress: Progress) -> Assembly:
         if table.dynamic:
             ties[table.name] = dynamic(scenario, number, network, population, padded, devices)
         else:
-            layers[table.name] = layout(network, devices, padded, home=table.home)
+            layers[table.name] = layout(network, devices, padded, home=table.home, width=width)
         told[table.name] = facts_of(network, table, population)
         del network
         progress(f"network {table.name}", 1, 1)

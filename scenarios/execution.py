@@ -20,9 +20,9 @@ import numpy as np
 from lpm import checkpoint, results
 from lpm.errors import CheckpointError, InputError
 from lpm.ops.groups import people_of
-from lpm.scenarios import draws, manifest, surveys
+from lpm.scenarios import draws, manifest, notes, surveys
 from lpm.scenarios.assembly import Assembly, assemble
-from lpm.scenarios.options import Progress, RunOptions
+from lpm.scenarios.options import Progress, RunOptions, silent
 from lpm.scenarios.outputs import claim
 from lpm.scenarios.resolved import fingerprint
 from lpm.scenarios.schema import Scenario
@@ -30,24 +30,30 @@ from lpm.simulation import State
 from lpm.types import HostArray
 
 
-def run(scenario: Scenario, options: RunOptions, progress: Progress) -> Path:
+def run(scenario: Scenario, options: RunOptions, progress: Progress = silent) -> Path:
     """Run all arms and seeds of a scenario and write the run's folder.
 
     Args:
         scenario: A checked scenario.
         options: Where to, how, and whether to go on with what is there.
-        progress: Told what is being done.
+        progress: Told what is being done; nobody is, unless given.
 
     Returns:
         The folder.
 
     Raises:
         InputError: Bad input, or a folder that cannot be used.
-        KeyboardInterrupt: Stopped; finished pairs are kept and the report of what there is has been written.
+        KeyboardInterrupt: Stopped. Finished pairs are kept and the report of what there is has been written; `kept`
+            says it in words.
     """
     with claim(options.out, scenario, resume=options.resume) as folder:
         began = time.perf_counter()
+        size, people = scenario.population.size, scenario.population.people
+        if size is not None and people is not None:  # else only the population can tell
+            progress(f"note: {notes.scale(size, people)}", 0, 1)
         assembly = assemble(scenario, _devices(options), progress)
+        if size is None or people is None:
+            progress(f"note: {notes.scale(assembly.population.size, assembly.population.people)}", 0, 1)
         runner = _Runner(assembly, options, folder, progress)
         interrupted = True
         try:
@@ -61,6 +67,27 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress) -> Path:
                     manifest.write(assembly, folder, seconds, runner.tallies, interrupted)
                 progress("report", 1, 1)
     return options.out
+
+
+def kept(folder: Path, scenario: Scenario) -> str:
+    """Return what is left of a run that was stopped, in words."""
+    there = [
+        (index, seed)
+        for index in range(len(scenario.arms))
+        for seed in scenario.seeds
+        if results.finished_path(folder, index, seed).is_file()
+    ]
+    if there:
+        pairs = len(scenario.arms) * len(scenario.seeds)
+        return (
+            f"stopped; {len(there)} of {pairs} pairs of arm and seed are finished and kept in {folder}; "
+            f"--out {folder} --resume goes on with them"
+        )
+    if any(each.is_dir() and any(each.iterdir()) for each in (folder / "checkpoints").glob("*")):
+        return (
+            f"stopped before a pair of arm and seed was finished; --out {folder} --resume goes on from its checkpoint"
+        )
+    return "stopped before the first pair of arm and seed was finished: nothing is kept"
 
 
 @contextlib.contextmanager

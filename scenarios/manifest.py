@@ -17,10 +17,15 @@ from lpm import __version__, derived, effects, results, score
 from lpm.kernel import declarations
 from lpm.metrics import Metric
 from lpm.ops import dispatch
+from lpm.policy import SCALAR
 from lpm.population import frame_of
-from lpm.scenarios import accounts, tables
+from lpm.report import changes
+from lpm.scenarios import accounts, notes, tables
 from lpm.scenarios.assembly import Assembly
 from lpm.scenarios.layers import NetworkFacts
+from lpm.scenarios.levers import CONSTANT
+from lpm.scenarios.measures import Intervention
+from lpm.scenarios.schema import Scenario
 from lpm.types import HostArray
 
 DEGREE_BINS = (*range(41), 50, 60, 80, 100, 200, 500, 1_000, 10_000, 100_000, 10**9)
@@ -149,9 +154,11 @@ def _facts(assembly: Assembly, seconds: Mapping[str, float], interrupted: bool) 
         },
         "peak_memory_mb": peak_memory_mb(),
         "interrupted": interrupted,
-        "arms": [accounts.arm_in_words(assembly, arm) for arm in assembly.arms],
+        "notes": notes.of(assembly),
+        "arms": [_arm(assembly, number) for number in range(len(assembly.arms))],
         "metrics": {
-            m.name: {"title": m.title, "unit": m.unit, "kind": m.kind, "by": list(m.by)} for m in assembly.metrics
+            m.name: {"title": m.title, "unit": m.unit, "kind": m.kind, "by": list(m.by), "of": list(m.of)}
+            for m in assembly.metrics
         },
         "groups": dict(zip(assembly.model.recorder.by, map(list, assembly.model.recorder.names), strict=True)),
         "layers": {name: _layer(assembly, name, layer) for name, layer in assembly.networks.items()},
@@ -168,9 +175,42 @@ def peak_memory_mb() -> float:
 
 
 def _population(facts: Mapping[str, Any]) -> dict[str, Any]:
-    marginals = facts.get("marginals", [])
     told_elsewhere = ("marginals", "sources", "agents", "people")
-    return {"facts": {k: v for k, v in facts.items() if k not in told_elsewhere}, "marginals": marginals}
+    return {
+        "facts": {k: v for k, v in facts.items() if k not in told_elsewhere},
+        "marginals": facts.get("marginals", []),
+        "sources": [str(source) for source in facts.get("sources", [])],
+    }
+
+
+def _arm(assembly: Assembly, number: int) -> dict[str, Any]:
+    """Return an arm as its account has it, with the curves of its interventions in words and all their sources."""
+    scenario = assembly.scenario
+    account = accounts.arm_in_words(assembly, assembly.arms[number])
+    tables = [table for table, _ in scenario.interventions_of(scenario.arms[number])]
+    made = [each for each in assembly.arms[number].interventions if not each.name.startswith(CONSTANT)]
+    names = [changes.moment(step, scenario.start, scenario.step_days) for step in range(scenario.steps)]
+    return account | {
+        "interventions": [
+            entry
+            | {
+                "what": changes.in_words(each, assembly.networks, assembly.population.schema, names),
+                "when": entry["when"] + changes.ends(each, scenario.steps, scenario.start, scenario.step_days),
+                "whom": entry["whom"] if each.on_agents else "everybody",
+                "source": _source(table, scenario),
+            }
+            for entry, table, each in zip(account["interventions"], tables, made, strict=True)
+        ]
+    }
+
+
+def _source(table: Intervention, scenario: Scenario) -> str:
+    """Return where an intervention and the curves that it follows come from."""
+    given: Mapping[str, Any] = getattr(table, table.act) if table.act in SCALAR else {}
+    curves = list(dict.fromkeys(v for v in given.values() if isinstance(v, str) and scenario.series[v].source))
+    if table.source and curves:  # the curves' own stand, by name, among the sources of the run
+        return f"{table.source}; curves: {', '.join(curves)} (see Data and sources)"
+    return table.source or "; ".join(dict.fromkeys(scenario.series[name].source for name in curves))
 
 
 def _layer(assembly: Assembly, name: str, layer: NetworkFacts) -> dict[str, Any]:
@@ -197,9 +237,13 @@ def _parameters(assembly: Assembly) -> Any:
         params = assembly.params[instance.name]
         for name, declared in declarations(type(params)).items():
             value = np.asarray(getattr(params, name))
+            column = instance.columns.get(declared.by, declared.by)
             setting = instance.params.get(name)
             source = declared.source if setting is None else setting.source or "set in the scenario, no source given"
-            shown = [round(float(v), 8) for v in value] if value.ndim else round(float(value), 8)
+            numbers = [float(str(v)) for v in value.ravel()]  # the shortest text of a float32: 0.4, not 0.40000001
+            shown: Any = numbers[0] if not value.ndim else numbers
+            if value.ndim and declared.by:
+                shown = dict(zip(assembly.population.schema[column].levels, numbers, strict=True))
             yield {
                 "path": f"{instance.name}.{name}", "value": shown, "unit": declared.unit,
                 "meaning": declared.meaning, "source": source,

@@ -34,12 +34,17 @@ class RunOptions:
 class Progress(Protocol):
     """Told what a run is doing; the command line draws a bar from it."""
 
-    def __call__(self, stage: str, done: int, total: int) -> None:
+    def __call__(self, stage: str, done: int, total: int, /) -> None:
         """Take note.
 
         Args:
-            stage: In words: "people", "network community", "compiling", "running".
+            stage: In words: "people", "network community", "compiling", "running", "report"; a line for the reader
+                begins with "note: " or "warning: ".
             done: Units of the stage that are done.
             total: Units of the stage (steps of all arms and seeds for "running").
         """
         ...
+
+
+def silent(stage: str, done: int, total: int, /) -> None:
+    """Tell nobody: the progress of a run that nobody watches."""

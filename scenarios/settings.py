@@ -122,8 +122,29 @@ def replaced(scenario: Scenario, path: str, value: Any, where: str) -> Scenario:
             tables["horizon"] = max(scenario.horizon or 0, scenario.steps)
     else:
         raise unknown(where, "path", path, known_paths(scenario))
-    made = validate(tables, scenario.folder, scenario.label)
+    try:
+        made = validate(tables, scenario.folder, scenario.label)
+    except InputError as error:
+        raise InputError(_said_as(str(error), scenario, path, where)) from None
     return made if given is None else with_draws(made, scenario.elsewhere[given])
+
+
+def _said_as(line: str, scenario: Scenario, path: str, where: str) -> str:
+    """Return an error's line with the option that caused it in place of where the value stands in the file.
+
+    "nyc-covid: kernels[0].beta: expected 0 to 5, got 9" becomes "--set seir.beta: expected 0 to 5, got 9"; a line about
+    another place keeps that behind the option.
+    """
+    owner, _, rest = path.partition(".")
+    place = path
+    for table, names in (("kernels", scenario.kernels), ("networks", scenario.networks)):
+        for number, each in enumerate(names):
+            if each.name == owner and rest:
+                place = f"{table}[{number}].{rest}"
+    found = f"{scenario.label}: {place}"
+    if line.startswith(found) and line[len(found) : len(found) + 1] in (":", ".", "["):
+        return where + line[len(found) :]
+    return f"{where}: {line}"
 
 
 def _put(

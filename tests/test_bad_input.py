@@ -3,86 +3,18 @@
 from __future__ import annotations
 
 import copy
-import datetime as dt
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import polars as pl
 import pytest
-import tomli_w
 
-from lpm import asking, cli
-from lpm.scenarios import checks, loader, outputs
+from lpm import cli
+from tests.inputs import GOOD, Tables, call, change, drop, intervention, write
 
-Tables = dict[str, Any]
-
-GOOD: Tables = {
-    "schema": 1,
-    "name": "small",
-    "step": "1d",
-    "start": dt.date(2020, 2, 1),
-    "steps": 30,
-    "seeds": 1,
-    "population": {
-        "size": 200,
-        "columns": [
-            {"name": "age", "dtype": "uint8", "meaning": "age group", "levels": ["young", "old"]},
-            {"name": "wealth", "dtype": "float32", "meaning": "savings", "bounds": [-1e6, 1e6]},
-        ],
-    },
-    "networks": [{"name": "community", "builder": "erdos-renyi", "mean_degree": 6}],
-    "kernels": [{"kernel": "sir", "beta": {"value": 0.1, "unit": "1/day", "source": "guess"}}],
-    "series": {"orders": {"knots": [[10, 0.1], [12, 0.5]]}},
-    "metrics": {
-        "infections": {"flow": "infectious", "by": ["age"]},
-        "attack_rate": {"share": "infections"},
-    },
-    "interventions": [{"label": "orders", "at": 10, "until": 20, "reduce": {"community": "orders"}}],
-    "arms": [{"name": "as it is"}, {"name": "earlier", "shift": {"orders": "-7d"}}],
-}
-
-
-def write(folder: Path, tables: Tables) -> Path:
-    path = folder / "small.toml"
-    path.write_text(tomli_w.dumps(tables), encoding="utf-8")
-    return path
-
-
-def change(path: str, value: Any) -> Callable[[Tables], None]:
-    """Return an edit that sets one value: "kernels.0.beta"."""
-
-    def edit(tables: Tables) -> None:
-        *parents, last = path.split(".")
-        place: Any = tables
-        for each in parents:
-            place = place[int(each)] if each.isdigit() else place[each]
-        if isinstance(place, list):
-            place[int(last)] = value
-        else:
-            place[last] = value
-
-    return edit
-
-
-def drop(path: str) -> Callable[[Tables], None]:
-    def edit(tables: Tables) -> None:
-        *parents, last = path.split(".")
-        place: Any = tables
-        for each in parents:
-            place = place[int(each)] if each.isdigit() else place[each]
-        del place[last]
-
-    return edit
-
-
-def intervention(**keys: Any) -> Callable[[Tables], None]:
-    return change("interventions.0", {"label": "orders", **keys})
-
+__all__ = ["call"]  # a fixture
 
 DATE = GOOD["start"]
 PAY = {"column": "wealth", "amount": 1}
@@ -176,27 +108,6 @@ TABLE: list[tuple[str, Callable[[Tables], None], tuple[str, ...]]] = [
 ]
 
 
-@pytest.fixture
-def call(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Return a function that runs `lpm run` on bad input, checks all that must hold, and returns its one line."""
-    monkeypatch.setenv("LPM_DEBUG", "")
-    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
-
-    def refused(*arguments: str, out: Path | None = None) -> str:
-        folder = tmp_path / "out" if out is None else out
-        before = sorted(str(each) for each in folder.rglob("*")) if folder.exists() else None
-        status = cli.main(["run", *arguments, "--out", str(folder)])
-        written = capfd.readouterr()
-        assert status == 2, written
-        assert written.out == ""
-        assert written.err.count("\n") == 1 and written.err.startswith("lpm: ") and "Traceback" not in written.err
-        after = sorted(str(each) for each in folder.rglob("*")) if folder.exists() else None
-        assert after == before, "something half-written was left"
-        return written.err
-
-    return refused
-
-
 @pytest.mark.parametrize(("edit", "words"), [each[1:] for each in TABLE], ids=[each[0] for each in TABLE])
 def test_a_bad_scenario_is_one_line(
     edit: Callable[[Tables], None], words: tuple[str, ...], tmp_path: Path, call: Callable[..., str]
@@ -231,7 +142,9 @@ def test_a_file_that_is_no_scenario(
 
 OPTIONS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("--set", "sir.bta=1"), ("'bta'", "did you mean 'beta'")),
-    (("--set", "sir.beta=99"), ("0 to 10", "99")),
+    (("--set", "sir.beta=99"), ("lpm: --set sir.beta: expected 0 to 10", "got 99")),
+    (("--set", "community.mean_degree=-1"), ("lpm: --set community.mean_degree: expected 0 to", "got -1")),
+    (("--set", "step=2d"), ("lpm: --set step: ", "small.toml: arms[1].shift")),
     (("--set", "comunity.scale=1"), ("did you mean 'community.scale'",)),
     (("--set", "sir.beta"), ("path=value",)),
     (("--set", "sir.beta=nan"), ("finite",)),
@@ -242,12 +155,18 @@ OPTIONS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("--seeds", "many"), ("--seeds", "'many'")),
     (("--seeds", "3,3"), ("--seeds", "different")),
     (("--agents", "0"), ("--agents", "0")),
-    (("--agents", "ten"), ("--agents",)),
+    (("--agents", "ten"), ("lpm: --agents: expected a whole number such as 100000, 100_000 or 1e5, got 'ten'",)),
+    (("--agents", "1.5"), ("lpm: --agents: expected a whole number", "1.5")),
+    (("--agents", "1e10"), ("lpm: --agents: expected 1 to 2147483647, got 1e10",)),
+    (("--agents", "1e99999"), ("lpm: --agents: expected a whole number",)),
+    (("--steps", "\N{SUPERSCRIPT TWO}"), ("lpm: --steps: expected a whole number",)),
     (("--steps", "-1"), ("--steps", "-1")),
     (("--arms", "as it was"), ("'as it was'", "did you mean 'as it is'")),
     (("--arms", "earlier,earlier"), ("twice",)),
-    (("--backend", "cuda"), ("--backend", "cuda")),
+    (("--backend", "cuda"), ("lpm: --backend: unknown backend 'cuda'; there are: auto, numba, pallas, xla",)),
+    (("--backend", "numbe"), ("lpm: --backend: unknown backend 'numbe'; did you mean 'numba'?",)),
     (("--devices", "0"), ("--devices",)),
+    (("--devices", "two"), ("lpm: --devices: expected a whole number",)),
     (("--checkpoint-every", "0"), ("--checkpoint-every",)),
     (("--draws", "posterior.parquet"), ("--draws", "posterior.parquet")),
     (("--draws", "posterior.txt"), ("--draws", ".csv")),
@@ -270,186 +189,6 @@ def test_a_scenario_that_is_not_there(tmp_path: Path, call: Callable[..., str]) 
     assert "folder" in call(str(tmp_path))
 
 
-def people(folder: Path, **columns: list[Any]) -> Tables:
-    """Return a scenario whose people are read from a file with these columns."""
-    pl.DataFrame(columns).write_parquet(folder / "agents.parquet")
-    tables = copy.deepcopy(GOOD)
-    tables["population"] = {"file": "agents.parquet", "columns": GOOD["population"]["columns"]}
-    tables["networks"][0]["mean_degree"] = 1
-    return tables
-
-
-FRAMES: list[tuple[str, dict[str, list[Any]], tuple[str, ...]]] = [
-    ("NaN", {"age": ["young", "old"], "wealth": [1.0, float("nan")]}, ("wealth", "NaN", "row 1")),
-    ("infinite", {"age": ["young", "old"], "wealth": [1.0, float("inf")]}, ("wealth", "infinite")),
-    ("missing value", {"age": ["young", None], "wealth": [1.0, 2.0]}, ("age", "missing")),
-    ("missing column", {"age": ["young", "old"]}, ("'wealth'",)),
-    ("unknown level", {"age": ["young", "odl"], "wealth": [1.0, 2.0]}, ("'odl'", "did you mean 'old'")),
-    ("out of bounds", {"age": ["young", "old"], "wealth": [1.0, 2e9]}, ("wealth", "2e+09")),
-    ("negative weight", {"age": ["young", "old"], "wealth": [1.0, 2.0], "weight": [1.0, -1.0]}, ("weight",)),
-    ("repeated id", {"age": ["young", "old"], "wealth": [1.0, 2.0], "id": [7, 7]}, ("id", "repeated")),
-    ("no rows", {"age": [], "wealth": []}, ("no rows",)),
-]
-
-
-@pytest.mark.parametrize(("columns", "words"), [each[1:] for each in FRAMES], ids=[each[0] for each in FRAMES])
-def test_a_bad_table_of_people(
-    columns: dict[str, list[Any]], words: tuple[str, ...], tmp_path: Path, call: Callable[..., str]
-) -> None:
-    line = call(str(write(tmp_path, people(tmp_path, **columns))))
-    assert all(word in line for word in words), line
-
-
-def test_a_damaged_parquet_file(tmp_path: Path, call: Callable[..., str]) -> None:
-    tables = people(tmp_path, age=["young", "old"], wealth=[1.0, 2.0])
-    path = tmp_path / "agents.parquet"
-    whole = path.read_bytes()
-    for content in (whole[: len(whole) // 2], b"PAR1 and no more PAR1", b""):
-        path.write_bytes(content)
-        assert "cannot be read" in call(str(write(tmp_path, tables)))
-
-
-@pytest.mark.parametrize(
-    ("edges", "words"),
-    [
-        ({"source": [0, 1], "target": [1, 200]}, ("200",)),
-        ({"source": [0, 1], "target": [1, -1]}, ("-1",)),
-        ({"source": [0], "goal": [1]}, ("target",)),
-        ({"source": [0.5], "target": [1.0]}, ("whole numbers",)),
-    ],
-    ids=["dangling", "negative", "missing column", "fractions"],
-)
-def test_bad_edges(
-    edges: dict[str, list[Any]], words: tuple[str, ...], tmp_path: Path, call: Callable[..., str]
-) -> None:
-    pl.DataFrame(edges).write_csv(tmp_path / "edges.csv")
-    tables = copy.deepcopy(GOOD)
-    tables["networks"] = [{"name": "community", "builder": "edges", "file": "edges.csv"}]
-    line = call(str(write(tmp_path, tables)))
-    assert all(word in line for word in words), line
-
-
-WEEK = {"start": ["2020-02-03"], "end": ["2020-02-09"], "age": ["young"], "cases": ["5"]}
-
-
-@pytest.mark.parametrize(
-    ("edit", "words"),
-    [
-        ({"cases": ["NaN"]}, ("cases", "nan")),
-        ({"cases": ["-5"]}, ("cases", "-5")),
-        ({"cases": ["few"]}, ("cases", "numbers")),
-        ({"end": ["2020-02-01"]}, ("before it starts",)),
-        ({"start": ["last week"]}, ("start", "dates")),
-        ({"age": ["yuong"]}, ("'yuong'", "did you mean 'young'")),
-        ({"cases": None}, ("'cases'",)),
-        ({"cases": [None]}, ("missing",)),
-    ],
-    ids=["NaN", "negative", "text", "backwards", "no date", "unknown group", "missing column", "missing value"],
-)
-def test_bad_observed_figures(
-    edit: dict[str, Any], words: tuple[str, ...], tmp_path: Path, call: Callable[..., str]
-) -> None:
-    columns = {name: values for name, values in {**WEEK, **edit}.items() if values is not None}
-    pl.DataFrame(columns, schema={name: pl.String for name in columns}).write_csv(tmp_path / "weekly.csv")
-    tables = copy.deepcopy(GOOD)
-    tables["data"] = {"infections": {"file": "weekly.csv", "column": "cases", "group": "age"}}
-    line = call(str(write(tmp_path, tables)))
-    assert all(word in line for word in words), line
-
-
-def test_a_folder_in_use(tmp_path: Path, call: Callable[..., str]) -> None:
-    scenario, folder = str(write(tmp_path, GOOD)), tmp_path / "out"
-    folder.mkdir()
-    (folder / ".lock").write_text(f"{os.getpid()} {socket.gethostname()}\n")
-    assert "in use by process" in call(scenario)
-    assert "in use by process" in call(scenario, "--resume")
-
-
-def test_a_folder_of_another_run(tmp_path: Path, call: Callable[..., str]) -> None:
-    scenario, folder = str(write(tmp_path, GOOD)), tmp_path / "out"
-    folder.mkdir()
-    (folder / "run.json").write_text("{}")
-    assert "another run" in call(scenario)
-    (folder / "scenario.toml").write_text("schema = 1\n")
-    assert "another scenario" in call(scenario, "--resume")
-
-
-def test_a_file_that_has_changed_since(tmp_path: Path, call: Callable[..., str]) -> None:
-    path = write(tmp_path, people(tmp_path, age=["young", "old"] * 4, wealth=[1.0, 2.0] * 4))
-    with outputs.claim(tmp_path / "out", loader.load(path), resume=False):
-        (tmp_path / "out" / "run.json").write_text("{}")
-    people(tmp_path, age=["young", "old"] * 4, wealth=[1.0, 3.0] * 4)
-    line = call(str(path), "--resume")
-    assert "--resume: file" in line and "agents.parquet' has changed since" in line
-    (tmp_path / "out" / "inputs" / "agents.parquet").unlink()
-    assert "agents.parquet" in call(str(path), "--resume")
-
-
-@pytest.mark.parametrize("options", [(), ("--seeds", "3"), ("--arms", "earlier"), ("--draws", "prior")])
-@pytest.mark.parametrize("moment", [15, dt.date(2020, 2, 16)], ids=["step", "date"])
-def test_a_run_that_ends_before_its_report_begins(
-    options: tuple[str, ...], moment: Any, tmp_path: Path, call: Callable[..., str]
-) -> None:
-    path = write(tmp_path, {**copy.deepcopy(GOOD), "report_from": moment})
-    for steps in ("15", "3"):
-        line = call(str(path), "--steps", steps, *options)
-        assert "small.toml: report_from" in line and "at least 16" in line and "--set report_from=" in line
-    hint = line.split("--set ")[1].strip()
-    asked = asking.chosen(str(path), None, 15, None, None, None, [hint], None)
-    checks.check_run(asked)
-
-
-DRAWS: list[tuple[str, str, tuple[str, ...]]] = [
-    ("level of one number", "sir.beta.old\n0.1\n", ("sir.beta", "no level 'old'")),
-    ("unknown parameter", "sir.bata\n0.1\n", ("'sir.bata'", "did you mean 'sir.beta'")),
-    ("fewer rows than seeds", "sir.beta\n", ("1 seeds", "got 0")),
-    ("damaged", "sir.beta\n0.1,5,6\n\x00", ("cannot be read",)),
-]
-
-
-@pytest.mark.parametrize(("content", "words"), [each[1:] for each in DRAWS], ids=[each[0] for each in DRAWS])
-def test_a_bad_file_of_draws(content: str, words: tuple[str, ...], tmp_path: Path, call: Callable[..., str]) -> None:
-    (tmp_path / "posterior.csv").write_text(content)
-    line = call(str(write(tmp_path, GOOD)), "--draws", str(tmp_path / "posterior.csv"))
-    assert all(word in line for word in ("posterior.csv", *words)), line
-
-
-def test_a_folder_that_cannot_be_used(tmp_path: Path, call: Callable[..., str]) -> None:
-    scenario = str(write(tmp_path, GOOD))
-    (tmp_path / "file").write_text("x")
-    assert "got a file" in call(scenario, out=tmp_path / "file")
-    assert "cannot be written" in call(scenario, out=tmp_path / "file" / "below")
-    (tmp_path / "letters").mkdir()
-    (tmp_path / "letters" / "to-my-aunt.txt").write_text("x")
-    assert "other files" in call(scenario, out=tmp_path / "letters")
-
-
-def test_a_link_cannot_lead_out_of_the_folder(tmp_path: Path, call: Callable[..., str]) -> None:
-    home, secret = tmp_path / "home", tmp_path / "secret.csv"
-    home.mkdir()
-    secret.write_text("age\nyoung\n")
-    (home / "agents.csv").symlink_to(secret)
-    (home / "linked").symlink_to(tmp_path)
-    (home / "ring.csv").symlink_to(home / "ring.csv")
-    outside = ("agents.csv", "linked/secret.csv", "ring.csv", "..\\secret.csv", "C:\\secret.csv", "a/../../secret.csv")
-    for file in outside:
-        tables = copy.deepcopy(GOOD)
-        tables["population"]["file"] = file
-        line = call(str(write(home, tables)))
-        assert "population.file" in line and "young" not in line, line
-
-
-@pytest.mark.parametrize(
-    "value", ["__import__('os').system('touch pwned')", "{{7*7}}", "${HOME}", "!!python/object/apply:os.system ['ls']"]
-)
-def test_a_scenario_never_executes_code(value: str, tmp_path: Path, call: Callable[..., str]) -> None:
-    for path in ("kernels.0.kernel", "networks.0.builder", "population.generator", "kernels.0.beta", "name"):
-        tables = copy.deepcopy(GOOD)
-        change(path, value)(tables)
-        call(str(write(tmp_path, tables)))
-    assert not (tmp_path / "pwned").exists() and not Path("pwned").exists()
-
-
 SAMPLE = ("two arms of one name", "absolute file")
 
 
@@ -466,5 +205,5 @@ def test_the_process_ends_with_status_2(name: str, tmp_path: Path) -> None:
 
 
 def test_the_table_is_long_enough() -> None:
-    assert len(TABLE) + len(BYTES) + len(OPTIONS) + len(FRAMES) >= 40
+    assert len(TABLE) + len(BYTES) + len(OPTIONS) >= 40
     assert len({each[0] for each in TABLE}) == len(TABLE)

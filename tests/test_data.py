@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pooch
@@ -23,6 +24,7 @@ def test_every_data_set_is_pinned() -> None:
         assert re.fullmatch(r"[0-9a-f]{64}", each.sha256) and re.fullmatch(r"[0-9a-f]{40}", each.commit)
         assert each.licence and each.url.startswith("https://raw.githubusercontent.com/") and each.commit in each.url
         assert not name.endswith((".pickle", ".pkl"))
+        assert each.size is None or each.size > 0
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder that `LPM_DATA` names; the registry's sum of one data set is that of a line."""
     content = b"a,b\n"
     known = {**data.registry()}
-    known[NAME] = data.Dataset(**{**vars(known[NAME]), "sha256": hashlib.sha256(content).hexdigest()})
+    known[NAME] = replace(known[NAME], sha256=hashlib.sha256(content).hexdigest(), size=len(content))
     monkeypatch.setattr(data, "registry", lambda: known)
     monkeypatch.setenv("LPM_DATA", str(tmp_path))
     monkeypatch.setattr(data, "cache", lambda: tmp_path / "cache")
@@ -44,6 +46,25 @@ def test_a_local_copy_is_used_plain_or_packed(copied: Path) -> None:
     assert data.path(NAME, "x") == packed and data.path(f"{NAME}.gz", "x") == packed
     (copied / NAME).write_bytes(b"a,b\n")
     assert data.local(NAME, "x") == copied / NAME
+
+
+def test_the_list_tells_size_sum_and_whether_it_is_here(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def line() -> list[str]:
+        assert cli.main(["data"]) == 0
+        return next(each for each in capsys.readouterr().out.splitlines() if each.startswith(f"{NAME} ")).split()
+
+    pinned = data.registry()[NAME]
+    assert line()[1:] == ["4", "B", pinned.sha256[:12], "no", "[1]"]
+    (copied / f"{NAME}.gz").write_bytes(gzip.compress(b"a,b\n"))
+    assert line()[4] == "LPM_DATA"
+    (copied / NAME).write_bytes(b"a,b,c\n")
+    assert data.here(pinned) == "LPM_DATA, another size"
+    monkeypatch.delenv("LPM_DATA")
+    (copied / "cache" / "nyc_covid").mkdir(parents=True)
+    (copied / "cache" / NAME).write_bytes(b"a,b\n")
+    assert line()[4] == "cache"
 
 
 @pytest.mark.parametrize("content", [b"a,c\n", b"\x1f\x8b cut off"])
@@ -107,3 +128,5 @@ def test_the_shared_copies_have_the_pinned_sums() -> None:
     assert found
     for name in found:
         assert data.path(name, "x").is_file()
+        with gzip.open(Path(os.environ["LPM_DATA"]) / f"{name}.gz") as stream:
+            assert len(stream.read()) == data.registry()[name].size

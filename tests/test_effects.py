@@ -15,7 +15,6 @@ from lpm.effects import COLUMNS, effects
 from lpm.errors import InputError
 from lpm.results import Trajectory, join
 from lpm.score import score
-from lpm.summary import summary_table
 
 START = date(2020, 3, 1)
 
@@ -155,6 +154,7 @@ def test_wape_adds_absolute_errors_over_groups_and_whole_weeks() -> None:
     assert found["wape"] == pytest.approx((3 + 3 + 2 + 0) / (10 + 4 + 12 + 14))
     assert (found["arm"], found["weeks"], found["groups"]) == ("base", 2, 2)
     assert (found["observed"], found["simulated"]) == (40, 42)
+    assert (found["first"], found["last"]) == (str(START), str(START + timedelta(13)))  # as far as anything is compared
     with pytest.raises(InputError, match="unknown group 'b=z'"):
         score(frame, observed.with_columns(group=pl.lit("b=z")), {"deaths": "flow"})
     with pytest.raises(InputError, match="values are missing"):
@@ -204,16 +204,3 @@ def test_r_is_not_told_where_few_infections_are_expected() -> None:
     assert found[-1, 1] == pytest.approx(1.0)
     with pytest.raises(InputError, match="mean of the generation interval"):
         reproduction(infections, 0.0, 3.0)
-
-
-def test_the_summary_has_a_row_an_arm_and_the_averted() -> None:
-    frame = runs({"as it was": [[10, 20], [12, 22]], "less": [[5, 9], [6, 9]]})
-    table = summary_table(effects(frame, {"deaths": "flow"}), {"deaths": {"title": "Deaths", "kind": "flow"}})
-    columns = [[str(cell) for cell in column.cells] for column in table.columns]
-    assert [str(column.header) for column in table.columns] == ["arm", "Deaths", "averted", "peak"]
-    assert columns[0] == ["as it was", "less"]
-    assert columns[1] == ["32", "14.5"]
-    # differences -16, -19: half the interval is t(0.975, 1) * 1.5
-    assert columns[2][1] == f"17.5 \u00b1 {stats.t.ppf(0.975, 1) * 1.5:.1f}"
-    with pytest.raises(InputError, match="no effects for the group"):
-        summary_table(effects(frame, {"deaths": "flow"}), group="x=1")

@@ -29,12 +29,23 @@ PEOPLE = {
     "Staten Island": 476_143,
 }
 HOME = Households.Params(matrix=str(FOLDER / "contact_household.csv.gz"), reference=str(FOLDER / "contact_ages.csv"))
-# Quotas, so bounds and not chances: agents (and households) by which a figure may be off, rounding included.
+# Quotas, so bounds and not chances. In agents:
 AGENTS = {
     "people by borough": 1.0,
     "people by borough and age": 2.0,
-    "people living alone by age": 6.0,  # rounded in five boroughs, where also the one-person households take the rest
+    "people living alone by age": 8.0,  # rounded in five boroughs, in two lists of ages each
     "people in care homes by age": 4.0,
+}
+# In households of the borough (an agent is one of a household, so it is the shares that are exact):
+HOUSEHOLDS = {
+    "share of households by borough and kind": 3.0,
+    "share of households with anyone under 18": 6.0,  # a single household may change so that people and children fit
+}
+# In shares, or people per household; why the sizes cannot be exact is in POPULATION.md:
+SHARES = {
+    "people per household": 0.004,
+    "share of households by borough and size": 0.04,
+    "share of households with anyone of 65 and over": 0.04,  # compared, not met
 }
 
 
@@ -59,33 +70,67 @@ def starts_of(population: Population) -> HostArray:
 
 
 def off(marginals: Marginals, population: Population) -> dict[str, float]:
-    """Return the largest error of every table, in agents; for household sizes, in households of a borough."""
+    """Return the largest error of every table over what is allowed, as above."""
     worst: dict[str, float] = {}
     worth = float(marginals.ages.sum()) / population.size
     households = plan(marginals, population.size).counts[:, :-2].sum(1)
     for entry in compare(marginals, population):
-        unit = worth
-        if entry.table.startswith("share"):
+        error = abs(entry.generated - entry.published)
+        if entry.table in AGENTS:
+            error /= worth * AGENTS[entry.table]
+        elif entry.table in HOUSEHOLDS:
             b = marginals.boroughs.index(entry.level.split(",")[0])
-            unit = 1 / int(households[b])
-        worst[entry.table] = max(worst.get(entry.table, 0.0), abs(entry.generated - entry.published) / unit)
+            error *= int(households[b]) / HOUSEHOLDS[entry.table]
+        else:
+            error /= SHARES[entry.table]
+        worst[entry.table] = max(worst.get(entry.table, 0.0), error)
+    assert set(worst) == {*AGENTS, *HOUSEHOLDS, *SHARES}
     return worst
 
 
 def test_the_files_hold_the_published_totals(marginals: Marginals) -> None:
     assert dict(zip(marginals.boroughs, marginals.ages.sum(1).round().astype(int).tolist(), strict=True)) == PEOPLE
     assert sum(PEOPLE.values()) == 8_336_817
-    assert np.allclose(marginals.sizes.sum(1), 1)
-    households = np.array([510_135, 972_314, 758_720, 783_362, 167_160])  # ACS 2016-2020, B11016
-    one, four = [158_164, 282_184, 346_899, 200_667, 38_097], [69_071, 120_531, 56_460, 119_041, 29_940]
-    assert np.allclose(marginals.sizes[:, [0, 3]].T * households, [one, four], atol=6)
     assert marginals.ages[:, 65:].sum() == pytest.approx(188_766 + 367_884 + 276_121 + 368_333 + 79_301)
 
 
+def test_kinds_and_sizes_are_one_survey(marginals: Marginals) -> None:
+    """ACS 2018 (1-year): DP02 counts the kinds, B11016 families and others by size; both have the same households."""
+    total = np.array([507_370, 969_317, 752_258, 788_110, 167_441])  # DP02: total households
+    assert (marginals.households.sum(1) == total).all() and total.sum() == 3_184_496
+    families = marginals.households @ (np.array(marginals.group) == 0)
+    assert families.tolist() == [323_214, 591_462, 319_832, 539_742, 118_442]
+    assert marginals.sizes.sum((1, 2)) == pytest.approx(1)
+    by_size = marginals.sizes.sum(2)
+    assert by_size[:, 0] == pytest.approx(families / total, abs=1e-4)  # Queens: B11016 has 67 families more
+    alone = marginals.households[:, [marginals.kinds.index(k) for k in ("alone under 65", "alone 65 and over")]].sum(1)
+    assert alone.tolist() == [160_712, 283_076, 345_015, 192_927, 43_130]
+    assert marginals.sizes[:, 1, 0] == pytest.approx(alone / total, abs=1e-4)
+    assert marginals.persons == pytest.approx([2.74, 2.62, 2.08, 2.86, 2.80], abs=0.006)  # DP02: average household size
+
+
 def test_all_marginals(marginals: Marginals, city: Population) -> None:
-    worst = off(marginals, city)
-    assert worst.pop("share of households by borough and size") < 6.0
-    assert {table: error for table, error in worst.items() if error > AGENTS[table]} == {}
+    assert {table: error for table, error in off(marginals, city).items() if error > 1} == {}
+
+
+def test_kinds_of_household_are_what_their_names_say(marginals: Marginals, city: Population) -> None:
+    first = starts_of(city)
+    years, size = city.columns["years"], city.columns["household_size"][first]
+    eldest, youngest = np.maximum.reduceat(years, first), np.minimum.reduceat(years, first)
+    kind = np.array([*marginals.kinds, "care home"])[city.columns["household_kind"][first]]
+    assert ((kind == "care home") == (city.columns["residence"][first] == 1)).all()
+    assert (eldest[kind == "alone under 65"] < 65).all() and (eldest[kind == "alone 65 and over"] >= 65).all()
+    assert (np.isin(kind, ["alone under 65", "alone 65 and over"]) == ((size == 1) & (kind != "care home"))).all()
+    with_own = np.isin(kind, ["married couple with own children", "other family with own children"])
+    assert (youngest[with_own] < 18).all()
+    assert (youngest[kind == "nonfamily of two or more"] >= 18).all()
+    assert (size[kind == "married couple with own children"] >= 3).all()
+
+
+def test_the_city_has_about_as_many_households_as_the_census_counts(city: Population) -> None:
+    lived = city.columns["residence"][starts_of(city)] == 0
+    households = int(lived.sum()) * 8_336_817 / city.size
+    assert households == pytest.approx(3_184_496, rel=0.02)  # DP02; 1.1 % more people live in households here
 
 
 @pytest.mark.parametrize("size", [1000, 1001, 1999, 3500, 12_345])
@@ -93,7 +138,8 @@ def test_any_size_from_a_thousand(marginals: Marginals, size: int) -> None:
     small = synthesize(1, marginals, size)
     assert small.people == pytest.approx(8_336_817, abs=1e-3)
     worst = off(marginals, small)
-    assert worst["people by borough"] <= 1.0 and worst["people by borough and age"] <= 2.0
+    assert worst["people by borough"] <= 1.0 and worst["people by borough and age"] <= 1.0
+    assert worst["share of households by borough and kind"] <= 1.0
     assert np.maximum.reduceat(small.columns["years"], starts_of(small)).min() >= 18
 
 
@@ -165,7 +211,7 @@ def mixing(city: Population, homes: Network) -> tuple[float, float]:
 
 def test_household_mixing_by_age_is_that_of_the_matrix(city: Population, homes: Network) -> None:
     correlation, elsewhere = mixing(city, homes)
-    assert correlation > 0.98 and elsewhere < 0.11
+    assert correlation > 0.985 and elsewhere < 0.1
 
 
 def test_the_arcs_carry_the_mixing_that_the_facts_tell(city: Population, homes: Network) -> None:
@@ -195,19 +241,17 @@ def test_the_shipped_matrices_are_reciprocal_under_the_shipped_ages() -> None:
 @pytest.mark.full
 def test_a_million_agents(marginals: Marginals) -> None:
     city = synthesize(1, marginals, 1_000_000)
-    worst = off(marginals, city)
-    assert worst.pop("share of households by borough and size") < 6.0
-    assert {table: error for table, error in worst.items() if error > AGENTS[table]} == {}
+    assert {table: error for table, error in off(marginals, city).items() if error > 1} == {}
     homes = Households.build(1, HOME, city, (0, city.size)).check("households")
     assert np.abs(by_band(city, homes) / wanted(city) - 1).max() < 0.005
     correlation, elsewhere = mixing(city, homes)
-    assert correlation > 0.98 and elsewhere < 0.11
+    assert correlation > 0.985 and elsewhere < 0.1
 
 
 def test_the_generator_tells_its_marginals_and_sources() -> None:
     params = NewYork.Params(**{name: str(FOLDER / file) for name, file in FILES.items()})
     made = NewYork.generate(3, params, 2000, 8_336_817)
-    assert {row["name"] for row in made.facts["marginals"]} == {*AGENTS, "share of households by borough and size"}
+    assert {row["name"] for row in made.facts["marginals"]} == {*AGENTS, *HOUSEHOLDS, *SHARES}
     assert any("Census" in text for text in made.facts["sources"])
     assert made.people == pytest.approx(8_336_817, abs=1e-3)
     assert [c.name for c in NewYork.columns()] == [n for n in made.schema if n not in ("id", "weight", "present")]
@@ -219,11 +263,24 @@ BROKEN = {
     "no number": ("ages", "borough,from,to,people\nBronx,0,4,many\n", "expected a number in column 'people'"),
     "nan": ("ages", "borough,from,to,people\nBronx,0,4,nan\n", "at least 0 in column 'people'"),
     "ages": ("ages", "borough,from,to,people\nBronx,9,4,10\n", "ages 9 to 4"),
-    "borough": ("sizes", "borough,size,share\nBroklyn,1,1\n", "did you mean 'Brooklyn'"),
-    "size": ("sizes", "borough,size,share\nBronx,44,1\n", "no household of size 44"),
-    "role": ("compositions", "size,name,share,places\n1,alone,1,alon\n", "did you mean 'alone'"),
-    "places": ("compositions", "size,name,share,places\n2,pair,1,alone\n", "has 1 places and size 2"),
-    "nobody alone": ("compositions", "size,name,share,places\n2,pair,1,partner partner\n", "one composition of size 1"),
+    "borough": ("sizes", "borough,group,size,households\nBroklyn,family,2,1\n", "did you mean 'Brooklyn'"),
+    "size": ("sizes", "borough,group,size,households\nBronx,family,44,1\n", "no household of size 44"),
+    "group": ("sizes", "borough,group,size,households\nBronx,famly,4,1\n", "did you mean 'family'"),
+    "no sizes": ("sizes", "borough,group,size,households\nBronx,family,4,1\n", "households in every borough"),
+    "kind's group": ("kinds", "borough,group,kind,households\nBronx,any,with anyone,1\n", "did you mean"),
+    "kind missing": (
+        "kinds",
+        "borough,group,kind,households\nBronx,family,couple,1\n",
+        "no figure for 'family, couple'",
+    ),
+    "kind": ("compositions", "kind,size,name,share,places\nalone,1,alone,1,alone\n", "unknown kind 'alone'"),
+    "role": ("compositions", "kind,size,name,share,places\nalone under 65,1,alone,1,alon\n", "places alon; one person"),
+    "places": ("compositions", "kind,size,name,share,places\nalone under 65,2,pair,1,alone\n", "1 places and size 2"),
+    "nobody alone": (
+        "compositions",
+        "kind,size,name,share,places\nnonfamily of two or more,2,pair,1,other other\n",
+        "a composition of size 1",
+    ),
     "column": ("roles", "role,0-4\nalone,1\n", "expected a number in column '5-12'"),
     "matrix": ("home_contacts", "1,2\n3,4\n", "expected 85 ages, got 2"),
     "young residents": ("care_homes", "borough,from,to,value\nBronx,0,0,5\n*,0,90,1\n", "residents of 18 and over"),

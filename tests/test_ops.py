@@ -25,7 +25,7 @@ from lpm.ops.choice import choose, cumulative_thresholds
 from lpm.ops.collective import AXIS
 from lpm.ops.groups import fraction_bits, integers_of, sum_by_group, total, weighted_sum_by_group
 from lpm.ops.hazard import MOST, UNIT_BITS, event_threshold, hazard_units, multiply_high, scaled_draw
-from lpm.ops.neighbours import count_neighbours, sum_neighbours
+from lpm.ops.neighbours import sum_neighbours
 from lpm.ops.pairs import match_pairs
 from lpm.ops.ration import ration
 from lpm.ops.sample import sample_neighbour
@@ -126,8 +126,8 @@ def test_count_neighbours_is_exact(backend: str, shards: int, mean: float):
         return jnp.where(flag, value * receiver["z"].astype(jnp.int32), 1) + columns["intensity"].astype(jnp.int32)
 
     def both(layer: Any, value: Any, flag: Any, own: Any, shards: int) -> Any:
-        plain = count_neighbours(layer, lambda s, r, c: s, flag)
-        return count_neighbours(layer, edge, (value, flag), {"z": own}), plain
+        plain = sum_neighbours(layer, lambda s, r, c: s, flag)
+        return sum_neighbours(layer, edge, (value, flag), {"z": own}), plain
 
     found, plain = run(
         both, laid(network, shards), *(padded(v, shards) for v in (x, seen, z)), backend=backend, shards=shards
@@ -170,7 +170,7 @@ def test_complete_mixing_sums_everybody_else(backend: str, shards: int):
     y = np.random.default_rng(4).uniform(-1, 1, size).astype(np.float32)
 
     def both(layer: Any, x: Any, y: Any, shards: int) -> Any:
-        return count_neighbours(layer, lambda s, r, c: s, x), sum_neighbours(layer, lambda s, r, c: s, y)
+        return sum_neighbours(layer, lambda s, r, c: s, x), sum_neighbours(layer, lambda s, r, c: s, y)
 
     layer = layout(network, shards)
     assert layer.columns["rate"][0] == np.float32(8 / 399)
@@ -186,7 +186,7 @@ def test_complete_mixing_refuses_an_edge_function_of_the_receiver(backend: str):
     x = np.ones(2, np.int32)
     with pytest.raises(InputError, match="complete mixing"):
         run(
-            lambda layer, x, shards: count_neighbours(layer, lambda s, r, c: s * r, x, x),
+            lambda layer, x, shards: sum_neighbours(layer, lambda s, r, c: s * r, x, x),
             layout(network),
             x,
             backend=backend,
@@ -227,7 +227,7 @@ def test_sums_by_group_are_exact_and_rows_outside_count_nowhere(backend: str, sh
     assert integers_of(run(total, values, backend=backend, shards=shards, whole=True)) == values.sum(dtype=np.int64)
 
 
-@on("groups")
+@on("weighted groups")
 @pytest.mark.parametrize("shards", [1, 4])
 def test_weighted_sums_are_exact_in_their_unit(backend: str, shards: int):
     generator = np.random.default_rng(6)
@@ -494,6 +494,8 @@ def test_wide_products_are_exact():
 
 
 def test_every_op_of_the_table_is_tested_here():
-    assert set(dispatch.table()) == {"choice", "groups", "neighbours", "pairs", "sample", "sort"}
+    assert set(dispatch.table()) == {
+        "choice", "groups", "neighbours", "pairs", "sample", "sort", "weighted groups",
+    }  # fmt: skip
     for backends in dispatch.table().values():
         assert "xla" in backends

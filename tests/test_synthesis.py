@@ -26,15 +26,29 @@ def village(minors: float = 0.2) -> Marginals:
     return Marginals(
         boroughs=("north", "south"),
         ages=ages * 1000,
-        sizes=np.array([[0.3, 0.3, 0.2, 0.2], [0.5, 0.2, 0.2, 0.1]]),
+        sizes=np.array(
+            [[[0, 0.25, 0.15, 0.15], [0.3, 0.05, 0.05, 0.05]], [[0, 0.15, 0.15, 0.05], [0.5, 0.05, 0.05, 0.05]]]
+        ),
+        kinds=("alone", "with children", "couple", "others"),
+        group=(1, 0, 0, 1),
+        households=np.array([[300.0, 300.0, 250.0, 150.0], [500.0, 200.0, 150.0, 150.0]]),
+        young=np.array([300.0, 200.0]),
+        old=np.array([300.0, 300.0]),
+        persons=np.array([2.3, 1.9]),
         compositions=(
-            Composition("alone", 1.0, ("alone",), (1.0,)),
-            Composition("couple", 0.8, ("adult", "adult"), (0.05, 0.05)),
-            Composition("parent and child", 0.2, ("parent", "child"), (0.05, 0.1)),
-            Composition("couple and child", 0.6, ("parent", "parent", "child"), (0.05, 0.05, 0.1)),
-            Composition("three adults", 0.4, ("adult", "adult", "adult"), (0.05, 0.05, 0.05)),
-            Composition("couple and two", 0.7, ("parent", "parent", "child", "child"), (0.05, 0.05, 0.1, 0.1)),
-            Composition("four adults", 0.3, ("adult",) * 4, (0.05,) * 4),
+            Composition("alone", "alone", 1.0, ("alone",), (1.0,)),
+            Composition("couple", "couple", 0.8, ("adult", "adult"), (0.05, 0.05)),
+            Composition("two adults", "others", 0.2, ("adult", "adult"), (0.05, 0.05)),
+            Composition("parent and child", "with children", 0.2, ("parent", "child"), (0.05, 0.1)),
+            Composition("couple and child", "with children", 0.6, ("parent", "parent", "child"), (0.05, 0.05, 0.1)),
+            Composition("parent and two", "with children", 0.3, ("parent", "child", "child"), (0.05, 0.1, 0.1)),
+            Composition("couple and parent", "couple", 0.4, ("adult",) * 3, (0.05,) * 3),
+            Composition("three adults", "others", 0.4, ("adult",) * 3, (0.05,) * 3),
+            Composition(
+                "couple and two", "with children", 0.7, ("parent", "parent", "child", "child"), (0.05, 0.05, 0.1, 0.1)
+            ),
+            Composition("couple and parents", "couple", 0.3, ("adult",) * 4, (0.05,) * 4),
+            Composition("four adults", "others", 0.3, ("adult",) * 4, (0.05,) * 4),
         ),
         roles={"alone": flat, "adult": flat, "parent": parents, "child": flat, "resident": flat},
         alone=np.where(np.arange(AGES) < 18, 0.0, 0.1 + np.arange(AGES) / 300),
@@ -161,7 +175,10 @@ def test_every_quota_is_met() -> None:
         here = c["borough"] == b
         assert (np.bincount(c["years"][here], minlength=AGES) == running(m.ages[b], int(here.sum()))).all()
         lived = np.bincount(c["household_size"][here & (c["residence"] == 0)], minlength=5)[1:5] / np.arange(1, 5)
-        assert np.abs(lived / lived.sum() - m.sizes[b]).max() < 2 / lived.sum() + 1e-3
+        assert lived.sum() == round((here.sum() - round(m.residents[b] * size / m.ages.sum())) / m.persons[b])
+        first = here & (np.diff(c["household"], prepend=-1) != 0)
+        kinds = np.bincount(c["household_kind"][first], minlength=5)[:4]
+        assert np.abs(kinds / kinds.sum() - m.households[b] / m.households[b].sum()).max() < 1.5 / kinds.sum()
         residents = here & (c["residence"] == 1)
         assert residents.sum() == round(m.residents[b] * size / m.ages.sum())
         assert c["household_size"][residents].max() <= m.unit

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from lpm.network import Layer
 from lpm.ops.hazard import MOST, UNIT_BITS
-from lpm.ops.neighbours import count_neighbours
+from lpm.ops.neighbours import sum_neighbours
 from lpm.types import Array
 
 ONE = 64
@@ -23,7 +23,12 @@ ONE = 64
 
 
 def contact_hazard(
-    networks: Mapping[str, Layer], infectivity: Array, activity: Array | None, per_contact: Array, dt: float
+    networks: Mapping[str, Layer],
+    infectivity: Array,
+    activity: Array | None,
+    per_contact: Array,
+    dt: float,
+    where: Array | None = None,
 ) -> Array:
     """Return uint32 [rows], the hazard of infection in this step, in units of 2^-24.
 
@@ -33,12 +38,13 @@ def contact_hazard(
         activity: float32 [rows], share of their usual contacts outside the home that agents keep, or None for 1.
         per_contact: float32 scalar or [rows]: hazard of infection of one contact with a fully infectious agent.
         dt: Length of a step in days.
+        where: bool [rows], who can be infected; the hazard of others is 0. None = everybody.
     """
     outside = infectivity if activity is None else jnp.round(infectivity * activity).astype(jnp.uint8)
     units = jnp.uint32(0)
     for layer in networks.values():
         spread = infectivity if layer.home else outside
-        pressure = count_neighbours(layer, _contact, spread)
+        pressure = sum_neighbours(layer, _contact, spread, where=where)
         full = ONE * ONE if "intensity" in layer.columns else ONE
         scale = layer.scale.reshape(()) * jnp.float32(dt * 2.0**UNIT_BITS / full)
         if layer.complete:

@@ -57,6 +57,11 @@ class Importation(Kernel):
         )
 
     @classmethod
+    def expected_arrivals(cls, params: Any) -> tuple[float, float]:
+        """Return the people of all places who are exposed from outside, (at the start, a day)."""
+        return float(np.sum(params.initial)), float(np.sum(params.daily))
+
+    @classmethod
     def prepare(cls, params: Any, tables: Tables, clock: Any) -> Any:
         """Return the chances per agent at the start and per step, as thresholds [places]."""
         agents = tables["agents"]

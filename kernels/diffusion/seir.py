@@ -183,18 +183,16 @@ class SEIR(Kernel):
         state, age, here = agents["state"].astype(jnp.int32), agents["age"].astype(jnp.int32), agents["present"]
         spread = jnp.where(here, _at(infectivity, state), jnp.uint8(0))
         activity = agents["activity"] * _at(kept, state)
-        hazard = contact_hazard(
-            networks, spread, activity, _at(per_contact, age) * agents["susceptible_factor"], clock.dt
-        )
+        per_agent = _at(per_contact, age) * agents["susceptible_factor"]
+        hazard = contact_hazard(networks, spread, activity, per_agent, clock.dt, state == SUSCEPTIBLE)
         longest = leave.shape[1]
         stayed = jnp.minimum(agents["elapsed"].astype(jnp.int32), longest - 1)
         chance = jnp.where(
             state == SUSCEPTIBLE, event_threshold(hazard), _at(leave.reshape(-1), state * longest + stayed)
         )
         moves = happens(agent_bits(purpose(key, "move"), agents["id"]), chance) & here
-        way = _at(ways.reshape(-1, 2), state * ways.shape[1] + age)
-        draw = agent_bits(purpose(key, "way"), agents["id"])
-        first, second = happens(draw, way[:, 0]), happens(draw, way[:, 1])
+        draw, way = agent_bits(purpose(key, "way"), agents["id"]), state * ways.shape[1] + age
+        first, second = (happens(draw, _at(ways[:, :, i].reshape(-1), way)) for i in range(2))
         choice = jnp.where(first, 0, jnp.where(second, 1, 2))
         goes = _at(jnp.asarray(_NEXT.reshape(-1)), state * 3 + choice)
         waits = agents["elapsed"] + ((state != SUSCEPTIBLE) & (state < RECOVERED) & here).astype(jnp.uint16)

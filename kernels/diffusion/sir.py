@@ -77,7 +77,7 @@ class SIR(Kernel):
         agents = tables["agents"]
         state, here = agents["state"], agents["present"]
         infectivity = ((state == INFECTIOUS) & here).astype(jnp.uint8) * jnp.uint8(ONE)
-        hazard = contact_hazard(networks, infectivity, None, params.beta, clock.dt)
+        hazard = contact_hazard(networks, infectivity, None, params.beta, clock.dt, state == SUSCEPTIBLE)
         recovery = event_threshold(hazard_units(params.gamma * jnp.float32(clock.dt)))
         chance = jnp.where(state == SUSCEPTIBLE, event_threshold(hazard), recovery)
         moves = happens(agent_bits(purpose(key, "move"), agents["id"]), chance) & (state != RECOVERED) & here

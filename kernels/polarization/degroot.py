@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from lpm.errors import InputError
 from lpm.kernel import Kernel, parameter, register
 from lpm.network import Layer
-from lpm.ops.neighbours import count_neighbours, sum_neighbours
+from lpm.ops.neighbours import sum_neighbours
 from lpm.population import Column
 from lpm.random import Key, purpose, uniform
 from lpm.types import Array, Columns, Tables
@@ -70,8 +70,7 @@ class DeGroot(Kernel):
         (layer,) = networks.values()
         opinion, here = tables["agents"]["opinion"], tables["agents"]["present"]
         said = jnp.where(here, opinion, 0)
-        heard = sum_neighbours(layer, lambda x, z, c: x[0], (said,))
-        count = count_neighbours(layer, lambda x, z, c: x[0], (here,))
+        heard, count = sum_neighbours(layer, lambda x, z, c: x, (said, here))
         mean = jnp.where(count > 0, heard / jnp.maximum(count, 1), opinion)
         share = 1 - (1 - params.weight) ** jnp.float32(clock.dt)
         return {"opinion": jnp.where(here, jnp.clip(opinion + share * (mean - opinion), -1, 1), opinion)}

@@ -6,7 +6,6 @@ from lpm.ops.groups import sum_by_group as sum_by_group
 from lpm.ops.groups import total as total
 from lpm.ops.hazard import event_threshold as event_threshold
 from lpm.ops.hazard import hazard_units as hazard_units
-from lpm.ops.neighbours import count_neighbours as count_neighbours
 from lpm.ops.neighbours import sum_neighbours as sum_neighbours
 from lpm.ops.pairs import match_pairs as match_pairs
 from lpm.ops.sample import sample_neighbour as sample_neighbour

@@ -25,6 +25,7 @@ def choose(thresholds: Array, draws: Array) -> Array:
     return implementation("choice")(thresholds, draws)
 
 
+@implement("choice", "numba")  # elementwise: what XLA makes of it is the loop
 @implement("choice", "xla")
 def _choice(thresholds: Array, draws: Array) -> Array:
     limits = thresholds if thresholds.ndim == 2 else thresholds[None, :]

@@ -50,11 +50,25 @@ def using(backend: str) -> Generator[None]:
         _CHOSEN.reset(token)
 
 
+def forced() -> bool:
+    """Return whether a backend was named, rather than left to be chosen."""
+    return _CHOSEN.get() != "auto"
+
+
+def unavailable(backend: str) -> str:
+    """Return why a backend cannot be used here, "" where it can."""
+    if backend != "numba":
+        return ""
+    from lpm.ops.loops.trust import verdict
+
+    return verdict()
+
+
 def chosen(op: str, platform: str | None = None) -> tuple[str, str]:
     """Return the backend that `op` would run on, and why.
 
     Raises:
-        InputError: The forced backend has no implementation of this op.
+        InputError: The forced backend has no implementation of this op, or does not work here.
     """
     import jax
 
@@ -64,9 +78,14 @@ def chosen(op: str, platform: str | None = None) -> tuple[str, str]:
             raise InputError(f"backend '{wanted}': op '{op}' has no such implementation; it has {', '.join(have)}")
         return wanted, "forced"
     platform = platform or jax.default_backend()
+    passed: list[str] = []
     for name in PREFERENCE.get(platform, ("xla",)):
-        if name in have:
-            return name, f"first of {', '.join(PREFERENCE.get(platform, ('xla',)))} that exists on {platform}"
+        if name not in have:
+            passed.append(f"{name}: none for this op")
+        elif reason := unavailable(name):
+            passed.append(f"{name}: {reason}")
+        else:
+            return name, "; ".join([f"first choice on {platform}" if not passed else f"on {platform}", *passed])
     raise AssertionError(f"op '{op}' lost its XLA reference")
 
 

@@ -21,17 +21,23 @@ def match_pairs(draws: Array, ids: Array, present: Array, shards: int = 1) -> Ar
         present: bool [rows]; absent agents get no partner.
         shards: Number of devices.
     """
-    return implementation("pairs")(draws, ids, present, shards)
+    everyone = [gather_rows(x, shards) for x in (draws, ids, present)]
+    return own_rows(implementation("pairs")(*everyone), shards)
+
+
+@implement("pairs", "numba")
+def _pairs_by_loop(draws: Array, ids: Array, present: Array) -> Array:
+    from lpm.ops.loops.order import pairs
+
+    return pairs(draws, ids, present)
 
 
 @implement("pairs", "xla")
-def _pairs(draws: Array, ids: Array, present: Array, shards: int) -> Array:
-    everyone = [gather_rows(x, shards) for x in (draws, ids, present)]
-    order = jnp.lexsort((everyone[1], everyone[0], ~everyone[2])).astype(jnp.int32)
+def _pairs(draws: Array, ids: Array, present: Array) -> Array:
+    order = jnp.lexsort((ids, draws, ~present)).astype(jnp.int32)
     count = order.shape[0]
     place = jnp.arange(count, dtype=jnp.int32)
     met = place ^ 1
-    paired = jnp.maximum(place, met) < everyone[2].sum(dtype=jnp.int32)
+    paired = jnp.maximum(place, met) < present.sum(dtype=jnp.int32)
     partner = jnp.where(paired, order[jnp.minimum(met, count - 1)], -1)
-    whole = jnp.full(count, -1, jnp.int32).at[order].set(partner)
-    return own_rows(whole, shards)
+    return jnp.full(count, -1, jnp.int32).at[order].set(partner)

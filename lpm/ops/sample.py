@@ -25,7 +25,16 @@ def sample_neighbour(layer: Layer, draws: Array) -> Array:
     """
     if layer.complete:
         raise InputError("sample a neighbour: a layer of complete mixing stores no arcs to draw from")
-    return implementation("sample")(layer, draws)
+    whole = gather_rows(draws, layer.shards) if layer.replicated else draws
+    picked = implementation("sample")(layer, whole)
+    return own_rows(picked, layer.shards) if layer.replicated else picked
+
+
+@implement("sample", "numba")
+def _sample_by_loop(layer: Layer, draws: Array) -> Array:
+    from lpm.ops.loops.sample import sample
+
+    return sample(layer, draws)
 
 
 @implement("sample", "xla")
@@ -33,9 +42,7 @@ def _sample(layer: Layer, draws: Array) -> Array:
     width = layer.sources.shape[1]
     filled = (layer.sources < layer.size).sum(1, dtype=jnp.int32)
     degree = jnp.zeros(layer.rows + 1, jnp.int32).at[layer.receivers].add(filled)[:-1]
-    whole = gather_rows(draws, layer.shards) if layer.replicated else draws
-    place = scaled_draw(whole, degree)
+    place = scaled_draw(draws, degree)
     slot = layer.starts[:-1] * width + place
     flat = jnp.append(layer.sources.reshape(-1), jnp.int32(layer.size))
-    picked = jnp.where(degree > 0, flat[jnp.where(degree > 0, slot, flat.shape[0] - 1)], layer.size)
-    return own_rows(picked, layer.shards) if layer.replicated else picked
+    return jnp.where(degree > 0, flat[jnp.where(degree > 0, slot, flat.shape[0] - 1)], layer.size)

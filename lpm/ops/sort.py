@@ -22,6 +22,13 @@ def counting_sort(keys: Array, count: int) -> tuple[Array, Array]:
     return implementation("sort")(keys, count)
 
 
+@implement("sort", "numba")
+def _sort_by_loop(keys: Array, count: int) -> tuple[Array, Array]:
+    from lpm.ops.loops.order import counting_sort
+
+    return counting_sort(keys, count)
+
+
 @implement("sort", "xla")
 def _sort(keys: Array, count: int) -> tuple[Array, Array]:
     order = jnp.argsort(keys, stable=True).astype(jnp.int32)

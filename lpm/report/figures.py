@@ -7,17 +7,19 @@ from typing import Any
 import polars as pl
 
 from lpm.report import structure
-from lpm.report.folder import Folder
+from lpm.report.folder import Folder, Metric
+from lpm.report.spread import runs, spread
+from lpm.report.weekly import weekly
 from lpm.report.wording import brief, escaped, label, level, titled
 from lpm.results import PEOPLE
-from lpm.score import intervals
-
-MANY = 20
-"""From so many seeds on, bands run from the 5 % to the 95 % quantile; with fewer they run from the smallest to the
-largest seed (a 5 % quantile of four values would be an invention)."""
 
 POINTS = 400
 """Most points on a curve; longer runs show means over equal pieces of time."""
+
+CLEAR = 100.0
+"""Fewest simulated infections a step (mean over seeds and the last week) for which R(t) is drawn in full. The error of
+one day's estimate is about 1 / sqrt(infections) of it (Cori et al. 2013, web appendix 1, doi:10.1093/aje/kwt133): 10 %
+here, 30 % at the fewest for which it is told at all."""
 
 LISTED = 40
 """Most levels of a column that the page lists; the files hold all of them."""
@@ -28,35 +30,6 @@ yellow is darkened for lines on white."""
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 """Line styles, one for each round of the colours."""
-
-
-def band_rule(seeds: int) -> str:
-    """Return what the bands show, as a phrase."""
-    if seeds == 1:
-        return "one seed: no band"
-    if seeds < MANY:
-        return f"line: mean of {seeds} seeds; band: from the lowest to the highest of the {seeds} seeds"
-    return f"line: mean of {seeds} seeds; band: 5 to 95 % of the seeds"
-
-
-def _spread(column: str, seeds: int) -> list[pl.Expr]:
-    """Return low, middle and high of a column over seeds; null where it is not defined in every one of the `runs`."""
-    value, whole = pl.col(column), pl.col(column).count() == pl.col("runs").first()
-    low, high = (
-        (value.quantile(0.05, "linear"), value.quantile(0.95, "linear"))
-        if seeds >= MANY
-        else (
-            value.min(),
-            value.max(),
-        )
-    )
-    rules = (("low", low), ("mid", value.mean()), ("high", high))
-    return [pl.when(whole).then(rule).alias(f"{column}|{name}") for name, rule in rules]
-
-
-def _runs() -> pl.Expr:
-    """Return the number of seeds that an arm has (rows in which nothing is defined are not in the files)."""
-    return pl.col("seed").n_unique().over("arm").alias("runs")
 
 
 def listed_groups(folder: Folder) -> list[str]:
@@ -83,9 +56,9 @@ def curves(folder: Folder) -> dict[str, Any]:
         )
     axis = frame.group_by("piece").agg(pl.col("step", "time").first()).sort("piece")
     table = (
-        frame.with_columns(_runs())
+        frame.with_columns(runs())
         .group_by("arm", "group", "piece")
-        .agg(*(rule for name in names for rule in _spread(name, folder.seeds)))
+        .agg(*(rule for name in names for rule in spread(name, folder.seeds)))
         .sort("piece")
     )
     parts = {key: part for key, part in table.partition_by("group", "arm", as_dict=True).items()}
@@ -100,50 +73,38 @@ def curves(folder: Folder) -> dict[str, Any]:
                     row.append(None)
                     continue
                 full = part if part.height == len(pieces) else axis.select("piece").join(part, on="piece", how="left")
-                wanted = ("mid",) if folder.seeds == 1 else ("low", "mid", "high")
+                wanted = ("low", "mid", "high") if folder.banded else ("mid",)
                 row.append([brief(full[f"{name}|{which}"]) for which in wanted])
             if any(item is not None for item in row):
                 lines[name][str(index)] = row
+    noisy = {metric.name: _noisy(folder, metric, lines) for metric in folder.metrics}
     return {
         "x": [str(value) for value in axis["time"]] if folder.dated else axis["step"].to_list(),
         "every": every,
         "lines": lines,
+        "noisy": {name: found for name, found in noisy.items() if found},
     }
 
 
-def weekly(folder: Folder) -> list[dict[str, Any]]:
-    """Return simulated weekly bands and observed points, one panel per observed metric and group."""
-    if folder.observed is None:
-        return []
-    table = intervals(folder.trajectory, folder.observed, folder.kinds)
-    bands = (
-        table.with_columns(_runs())
-        .group_by("metric", "group", "arm", "start", "end", "observed")
-        .agg(*_spread("simulated", folder.seeds))
-        .sort("start")
-    )
-    panels: list[dict[str, Any]] = []
-    for metric in folder.observed["metric"].unique(maintain_order=True):
-        about = folder.metric(metric)
-        rows = bands.filter(pl.col("metric") == metric)
-        found = set(rows["group"])
-        for group in [group for group in folder.groups if group in found]:
-            mine = rows.filter(pl.col("group") == group)
-            one = mine.filter(pl.col("arm") == folder.arms[0])
-            panel: dict[str, Any] = {
-                "metric": metric,
-                "title": escaped(about.title if about else metric),
-                "label": escaped(label(group)),
-                "x": [str(value) for value in one["start"]],
-                "observed": brief(one["observed"]),
-                "arms": [],
-            }
-            for arm in folder.arms:
-                part = mine.filter(pl.col("arm") == arm)
-                wanted = ("mid",) if folder.seeds == 1 else ("low", "mid", "high")
-                panel["arms"].append([brief(part[f"simulated|{which}"]) for which in wanted])
-            panels.append(panel)
-    return panels
+def _noisy(folder: Folder, metric: Metric, lines: dict[str, dict[str, list[Any]]]) -> dict[str, list[Any]]:
+    """Return the stretches [from, to) of a reproduction number that rest on few infections, by group and arm."""
+    source = metric.of[0] if metric.of else "infections"
+    if metric.kind != "reproduction" or source not in lines:
+        return {}
+    weight, middle = float(folder.run.get("weight") or 1.0), int(folder.banded)
+    found: dict[str, list[Any]] = {}
+    for group, rows in lines[metric.name].items():
+        counts = lines[source].get(group) or [None] * len(rows)
+        found[group] = []
+        for row, count in zip(rows, counts, strict=True):
+            if row is None or count is None:
+                found[group].append([])
+                continue
+            week = pl.Series(count[middle], dtype=pl.Float64).fill_null(0.0).rolling_mean(7, min_samples=1)
+            few = [value / weight < CLEAR for value in week]
+            edges = [i for i in range(len(few) + 1) if (i < len(few) and few[i]) != (i > 0 and few[i - 1])]
+            found[group].append([[a, b] for a, b in zip(edges[::2], edges[1::2], strict=True)])
+    return found
 
 
 def totals(folder: Folder) -> dict[str, Any]:
@@ -205,15 +166,15 @@ def vectors(folder: Folder) -> list[dict[str, Any]]:
     """Return the last step of each vector metric (quantiles, bins) over all agents, low, mid and high by arm."""
     if "all" not in folder.groups:
         return []
-    last = folder.trajectory.with_columns(_runs()).filter(
+    last = folder.trajectory.with_columns(runs()).filter(
         pl.col("group") == "all", pl.col("step") == pl.col("step").max().over("arm", "seed")
     )
     told = folder.run.get("metrics") or {}
     result: list[dict[str, Any]] = []
     for name, parts in folder.vectors.items():
-        table = last.group_by("arm").agg(*(rule for column in parts for rule in _spread(column, folder.seeds)))
+        table = last.group_by("arm").agg(*(rule for column in parts for rule in spread(column, folder.seeds)))
         rows = {str(row["arm"]): row for row in table.iter_rows(named=True)}
-        wanted = ("mid",) if folder.seeds == 1 else ("low", "mid", "high")
+        wanted = ("low", "mid", "high") if folder.banded else ("mid",)
         arms = [
             [brief([rows[arm][f"{column}|{which}"] for column in parts]) for which in wanted] if arm in rows else None
             for arm in folder.arms

@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from lpm.report.folder import Folder, Metric
-from lpm.report.wording import day, escaped, figure, rounded
+from lpm.report.folder import LEAST_SEEDS, Folder, Metric
+from lpm.report.wording import FEW, PER_CENT, dated, day, escaped, figure, percent, rounded
 
 COUNTED = ("flow", "stock", "sum")
 """Kinds whose values are counts."""
@@ -62,35 +62,69 @@ def key_findings(folder: Folder) -> str:
         sentences.append(f"Against it, {'; '.join(clauses)}.")
     if any(row is not None and row["low"] is not None for _, row in rows):
         sentences.append(
-            f"In brackets: the change in per cent and its 95\u202f% interval over {first['seeds']} seeds, "
-            f"{escaped(first['interval'])}."
+            f"Per cent: of the mean of \u201c{escaped(folder.arms[0])}\u201d. Intervals: 95{PER_CENT}, over "
+            f"{first['seeds']} seeds, {escaped(first['interval'])}."
+        )
+    if any(row is not None and _beyond(row, metric) for _, row in rows):
+        sentences.append(
+            f"Ends below {percent(-1)} cannot happen: the interval is symmetric and the seeds differ too much for it."
         )
     return " ".join(sentences)
 
 
-def _told(value: float, kind: str, points: bool = False) -> str:
+def _beyond(row: dict[str, Any], metric: Metric) -> bool:
+    """Return whether an interval promises to avert more than there is."""
+    return row["low"] is not None and bool(relative(row, metric)) and row["low"] < -row["baseline_mean"]
+
+
+def _told(value: float, kind: str, points: bool = False, sign: bool = False) -> str:
     """Return a value for prose: counts with three significant digits."""
-    return rounded(value) if kind in COUNTED else figure(value, kind, points=points)
+    if kind in ("flow", "stock"):
+        return rounded(value, sign=sign)
+    return figure(value, kind, points=points, sign=sign)
+
+
+def sure(row: dict[str, Any]) -> bool:
+    """Return whether the interval of an effect is there and leaves out 0."""
+    return row["low"] is not None and (row["low"] > 0 or row["high"] < 0)
+
+
+def unchanged(row: dict[str, Any]) -> bool:
+    """Return whether every seed is the same in both arms."""
+    return row["difference"] == 0 and not row["se"]
+
+
+def relative(row: dict[str, Any], metric: Metric) -> list[str]:
+    """Return a change and the ends of its interval in per cent of the first arm's mean, [] where that means nothing."""
+    base = row["baseline_mean"]
+    if metric.kind not in COUNTED or not base or base < 0:
+        return []
+    return [percent(row[key] / base) for key in ("difference", "low", "high") if row[key] is not None]
 
 
 def _clause(arm: str, row: dict[str, Any], metric: Metric, noun: str) -> str:
-    """Return what an arm does, as a clause: "two weeks earlier averts 9,310 deaths (90 %; 8,320 to 10,300)"."""
+    """Return what an arm does, as a clause.
+
+    "two weeks earlier averts 9,310 deaths (-90 %, 95 % interval -98 % to -82 %; 8,320 to 10,300 deaths)"; where the
+    interval contains 0 no direction is told, and without an interval none but the mean's.
+    """
     change, low, high, kind = row["difference"], row["low"], row["high"], metric.kind
-    name = f"<b>{escaped(arm)}</b>"
-    if change == 0 and not row["se"]:
+    name, part = f"<b>{escaped(arm)}</b>", relative(row, metric)
+    if unchanged(row):
         return f"{name} changes nothing"
-    brackets: list[str] = []
-    if kind in COUNTED and row["baseline_mean"]:
-        brackets.append(f"{abs(change) / row['baseline_mean']:.0%}".replace("%", "\u202f%"))
-    sure = low is None or low > 0 or high < 0
-    if low is not None:
-        ends = sorted((abs(low), abs(high))) if sure else [low, high]
-        brackets.append(" to ".join(_told(end, kind, points=True) for end in ends))
-    told = f" ({'; '.join(brackets)})" if brackets else ""
-    if not sure:
-        return f"{name} makes no difference that {row['seeds']} seeds tell from chance{told}"
+    if low is None:
+        mean = f"{_told(change, kind, True, sign=True)}{f' {noun}' if kind == 'flow' else ''}"
+        return f"{name} differs by {mean} on average ({', '.join([*part, FEW])})"
+    clear, counted = sure(row), f" {noun}" if kind == "flow" else ""
+    brackets = [f"{part[0]}, 95{PER_CENT} interval {part[1]} to {part[2]}"] if part else []
+    turned = clear and metric.harm and kind == "flow"  # "averts" and "costs" take their sign into the word
+    ends = sorted((abs(low), abs(high))) if turned else [low, high]
+    brackets.append(" to ".join(_told(end, kind, True, sign=not turned) for end in ends) + counted)
+    told = f" ({'; '.join(brackets)})"
+    if not clear:
+        return f"{name} cannot be told apart from chance with {row['seeds']} seeds{told}"
     size = f"<b>{_told(abs(change), kind, points=True)}</b>"
-    if metric.harm and kind == "flow":
+    if turned:
         return f"{name} {'averts' if change < 0 else 'costs'} {size} {'' if change < 0 else 'more '}{noun}{told}"
     return f"{name} {'lowers' if change < 0 else 'raises'} {noun} by {size}{told}"
 
@@ -109,37 +143,45 @@ def cards(folder: Folder) -> str:
             heading, value, note = title, _told(row["arm_mean"], metric.kind), _first_note(folder, metric)
         else:
             heading, value, note = _gain(row, metric)
-            heading = f"{title} {heading}"
+            heading = f"{title}{',' if heading == 'change' else ''} {heading}"
+        soft = " unsure" if index and not sure(row) else ""
         boxes += (
             f'<div class="card" data-arm="{index}"><div class="card-name">{heading}<br><b>{escaped(arm)}</b></div>'
-            f'<div class="card-figure">{value}</div><div class="card-note">{note}</div></div>'
+            f'<div class="card-figure{soft}">{value}</div><div class="card-note">{note}</div></div>'
         )
     return f'<div class="cards">{boxes}</div>' if boxes else ""
 
 
 def _gain(row: dict[str, Any], metric: Metric) -> tuple[str, str, str]:
-    """Return heading, figure and interval of an effect; a loss is told as "added", not as a negative gain."""
-    points = metric.kind in ("share", "ratio")
-    change, low, high = averted(row, metric)
-    heading, sign = "change", True
-    if metric.harm:
-        words = ("averted", "added") if metric.kind == "flow" else ("lower by", "higher by")
-        heading, sign = words[change < 0], False
-        if change < 0:
-            change, low, high = row["difference"], row["low"], row["high"]
-    value = _told(change, metric.kind, points)
-    value = f"+{value}" if sign and change > 0 else value
+    """Return heading, figure and note of an effect.
+
+    A loss is told as "added", not as a negative gain; where the interval contains 0 the card says that and no
+    direction.
+    """
+    change, low, high, kind = row["difference"], row["low"], row["high"], metric.kind
+    points, part = kind in ("share", "ratio"), relative(row, metric)
+    if unchanged(row):
+        return "change", "0", "the same in every seed"
     if low is None or high is None:
-        return heading, value, "one seed: no interval"
-    return heading, value, f"95\u202f%: {_told(low, metric.kind, points)} to {_told(high, metric.kind, points)}"
+        return "change", _told(change, kind, points, sign=True), ", ".join([*part[:1], FEW])
+    between = f"95{PER_CENT} interval {_told(low, kind, points, sign=True)} to {_told(high, kind, points, sign=True)}"
+    between += f" ({part[1]} to {part[2]})" if part else ""
+    if not sure(row):
+        return "change", "not clear", f"cannot be told apart from chance with {row['seeds']} seeds; {between}"
+    if not metric.harm:
+        return "change", _told(change, kind, points, sign=True), between
+    words = ("averted", "added") if kind == "flow" else ("lower by", "higher by")
+    ends = " to ".join(_told(end, kind, points) for end in sorted((abs(low), abs(high))))
+    tail = f" ({part[0]}, {part[1]} to {part[2]})" if part else ""
+    return words[change > 0], _told(abs(change), kind, points), f"95{PER_CENT} interval {ends}{tail}"
 
 
 def _first_note(folder: Folder, metric: Metric) -> str:
     """Return what stands under the first card: the observed total where there is one, else the peak."""
     for row in folder.run.get("score") or []:
         if row.get("metric") == metric.name and row.get("arm") == folder.arms[0] and row.get("observed"):
-            seeds = _over_seeds(folder, metric)
-            return f"{seeds}observed: {figure(float(row['observed']))}"
+            days = f" ({day(row['first'])} to {day(row['last'])})" if row.get("first") and row.get("last") else ""
+            return f"{_over_seeds(folder, metric)}observed: {figure(float(row['observed']))}{escaped(days)}"
     peak = folder.effect(folder.arms[0], metric.name, "peak")
     return f"at most {rounded(peak['arm_mean'])} in one step" if peak and metric.kind == "flow" else "mean over seeds"
 
@@ -148,10 +190,27 @@ def _over_seeds(folder: Folder, metric: Metric) -> str:
     """Return the lowest and highest total of the first arm's seeds, as the beginning of a note."""
     rows = folder.trajectory.filter(arm=folder.arms[0], group="all")
     totals = rows.group_by("seed").agg(pl.col(metric.name).sum())[metric.name]
-    if metric.kind != "flow" or len(totals) < 2:
+    if metric.kind != "flow" or len(totals) < LEAST_SEEDS:
         return ""
     low, high = float(totals.min() or 0), float(totals.max() or 0)  # type: ignore[arg-type]
     return f"{figure(low)} to {figure(high)} over {len(totals)} seeds; "
+
+
+def drawn_from(draws: Any) -> str:
+    """Return in plain words where a run's parameter draws are from ("prior", or a file as run.json names it)."""
+    name = str(draws).removeprefix("given:").rsplit("/", 1)[-1]
+    return "from their priors" if name == "prior" else f"from the file {name}"
+
+
+def notice(folder: Folder) -> str:
+    """Return what the run itself says a reader must know first, "" where it says nothing."""
+    lines = "".join(f"<p>{escaped(dated(line))}</p>" for line in folder.notes)
+    return f'<div class="banner notice">{lines}</div>' if lines else ""
+
+
+def reminder(folder: Folder) -> str:
+    """Return the same in small print, for the head of the section with the bands."""
+    return f'<p class="caption">{escaped(dated(" ".join(folder.notes)))}</p>' if folder.notes else ""
 
 
 def notes(folder: Folder) -> str:
@@ -171,7 +230,9 @@ def notes(folder: Folder) -> str:
         )
     lines: list[str] = []
     weight, agents, people = run.get("weight"), run.get("agents"), run.get("people")
-    if weight and agents and people and abs(float(weight) - 1) > 1e-6:
+    if folder.notes:
+        lines.append("All counts are people.")
+    elif weight and agents and people and abs(float(weight) - 1) > 1e-6:
         lines.append(
             f"All counts are people. {float(agents):,.0f} agents stand for {float(people):,.0f} people: each for "
             f"{float(weight):.3g}, so the spread by chance is wider than at full size "
@@ -179,8 +240,9 @@ def notes(folder: Folder) -> str:
         )
     elif agents:
         lines.append(f"All counts are people: {float(agents):,.0f} agents, each standing for one person.")
-    if folder.seeds == 1:
-        lines.append("One seed was run: there is no interval, and a difference may be chance.")
+    if not folder.banded:
+        ran = "One seed was" if folder.seeds == 1 else f"{folder.seeds} seeds were"
+        lines.append(f"{ran} run: {FEW}, and every difference may be chance. Run at least {LEAST_SEEDS}.")
     elif run.get("draws") is None:
         paired = ", paired between arms" if len(folder.arms) > 1 else ""
         lines.append(
@@ -190,6 +252,6 @@ def notes(folder: Folder) -> str:
     else:
         lines.append(
             f"Intervals hold <b>chance and parameters</b>: each of {folder.seeds} seeds has its own draw of the "
-            f"parameters ({escaped(run['draws'])}), the same in every arm."
+            f"parameters ({escaped(drawn_from(run['draws']))}), the same in every arm."
         )
     return "".join(boxes) + "".join(f'<p class="note">{line}</p>' for line in lines)

@@ -20,6 +20,10 @@ HARMS = frozenset(
 )
 """Metrics of which fewer is better, so that a fall is called "averted" (a metric of run.json may say `harm` itself)."""
 
+LEAST_SEEDS = 3
+"""Fewest seeds for which an interval or a band is shown: a guess. With two, the t quantile is 12.7 and the interval
+says nothing but that."""
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -31,6 +35,7 @@ class Metric:
         unit: Unit, "" or "1" for pure numbers.
         kind: "flow", "stock", "mean", "sum", "share", "ratio" or "reproduction".
         harm: Fewer is better.
+        of: Metrics that it is derived from.
     """
 
     name: str
@@ -38,6 +43,7 @@ class Metric:
     unit: str
     kind: str
     harm: bool
+    of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,16 @@ class Folder:
     def kinds(self) -> dict[str, str]:
         """Kind by metric."""
         return {metric.name: metric.kind for metric in self.metrics}
+
+    @property
+    def banded(self) -> bool:
+        """There are seeds enough for bands and intervals."""
+        return self.seeds >= LEAST_SEEDS
+
+    @property
+    def notes(self) -> list[str]:
+        """What the run itself says a reader must know first (run.json's `notes`)."""
+        return texts(self.run.get("notes"))
 
     @property
     def headline(self) -> Metric | None:
@@ -140,7 +156,7 @@ def _metrics(run: Mapping[str, Any], columns: Sequence[str]) -> tuple[tuple[Metr
         kind = str(about.get("kind") or "mean")
         title = str(about.get("title") or name.replace("_", " ").capitalize())
         harm = bool(about.get("harm", name in HARMS))
-        scalars.append(Metric(name, title, str(about.get("unit") or ""), kind, harm))
+        scalars.append(Metric(name, title, str(about.get("unit") or ""), kind, harm, tuple(texts(about.get("of")))))
     vectors: dict[str, tuple[str, ...]] = {}
     for name in columns:
         if "." in name:
@@ -173,6 +189,8 @@ def read_folder(path: Path) -> Folder:
     else:
         kinds = {metric.name: metric.kind for metric in metrics}
         table = effects(whole, kinds, start, about.get("draws"))
+    few = pl.col("seeds") < LEAST_SEEDS
+    table = table.with_columns(pl.when(~few).then(pl.col(name)).alias(name) for name in ("low", "high"))
     observed = read_frame(path / "observed.parquet") if (path / "observed.parquet").exists() else None
     return Folder(
         path=path,

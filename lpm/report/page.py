@@ -8,7 +8,7 @@ from typing import Any
 
 from lpm.report import figures, findings, sections, tables
 from lpm.report.folder import Folder, texts
-from lpm.report.wording import escaped
+from lpm.report.wording import dated, escaped
 
 
 def page(folder: Folder) -> str:
@@ -24,16 +24,16 @@ def page(folder: Folder) -> str:
         ("groups", "Who is affected", sections.groups(folder, data)),
         ("population", "The population and its network", sections.population(folder, data)),
         ("arms", "Arms and interventions", sections.arms(folder, data)),
-        ("assumptions", "Assumptions", _items(texts(run.get("assumptions")), "ol")),
+        ("assumptions", "Assumptions", _items([dated(line) for line in texts(run.get("assumptions"))], "ol")),
         ("parameters", "Parameters", tables.parameters_table(folder)),
-        ("sources", "Data and sources", _items(_sources(folder), "ul")),
+        ("sources", "Data and sources", _items([dated(line) for line in _sources(folder)], "ul")),
         ("making", "How this was computed", tables.making_table(folder)),
     ]
     told = [(key, title, body) for key, title, body in parts if body]
     links = "".join(f'<a href="#{key}">{title}</a>' for key, title, _ in told)
     body = "".join(f'<section id="{key}"><h2>{title}</h2>{content}</section>' for key, title, content in told)
     title = escaped(run.get("title") or run.get("name") or "Simulation")
-    question = "".join(f'<p class="question">{escaped(line)}</p>' for line in texts(run.get("description")))
+    question = "".join(f'<p class="question">{escaped(dated(line))}</p>' for line in texts(run.get("description")))
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -46,6 +46,7 @@ script-src 'unsafe-inline'; img-src data: blob:">
 </head>
 <body><main>
 <header><div class="kicker">{_kicker(folder)}</div><h1>{title}</h1>{question}</header>
+{findings.notice(folder)}
 <p class="findings">{findings.key_findings(folder)}</p>
 {findings.cards(folder)}
 {findings.notes(folder)}
@@ -92,10 +93,11 @@ def _made(folder: Folder) -> str:
 
 
 def _sources(folder: Folder) -> list[str]:
-    told = texts(folder.run.get("sources"))
+    shown = set(texts((folder.run.get("population") or {}).get("sources")))  # in the population's own section
+    told = [source for source in texts(folder.run.get("sources")) if source not in shown]
     if folder.observed is not None and "source" in folder.observed.columns:
         for source in folder.observed["source"].drop_nulls().unique(maintain_order=True):
-            if source and source not in told:
+            if source and not any(line.endswith(str(source)) for line in told):
                 told.append(str(source))
     return told
 

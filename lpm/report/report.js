@@ -13,7 +13,7 @@
   function number(v, kind) {
     if (v === null || v === undefined) return "\u2013";
     if (part(kind)) return (v * 100).toFixed(Math.abs(v) >= 0.0995 ? 1 : 2).replace("-", "\u2212") + "\u202f%";
-    const places = counted(kind) ? (Math.abs(v) >= 100 || Number.isInteger(v) ? 0 : 1) : 2;
+    const places = kind === "flow" || kind === "stock" ? 0 : kind === "sum" ? (Math.abs(v) >= 100 || Number.isInteger(v) ? 0 : 1) : 2;
     return v.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places }).replace("-", "\u2212");
   }
   function axis(kind, top) {
@@ -36,7 +36,7 @@
     if (!node) return;
     if (!traces.length) {
       if (window.Plotly) Plotly.purge(node);
-      node.innerHTML = '<div class="empty">not measured for this group</div>';
+      node.innerHTML = '<div class="empty">nothing to show: not measured for this group, or not defined in every seed</div>';
       node.style.height = lay.height + "px";
       return;
     }
@@ -48,10 +48,18 @@
   const highest = (traces) => traces.reduce((m, t) => t.y.reduce((a, v) => (v !== null && v > a ? v : a), m), 0);
 
   // ---- curves with bands
-  function bandTraces(x, rows, hidden, kind, tail) {
+  // where `noisy` has stretches [from, to) of an arm, its line is thin and grey and has no band
+  function bandTraces(x, rows, hidden, kind, noisy) {
     const under = [], over = [];
     rows.forEach((row, arm) => {
       if (!row || hidden.has(arm)) return;
+      const spans = ((noisy || [])[arm] || []).filter(([a, b]) => b > a);
+      if (spans.length) {
+        const all = row.length === 3 ? row[1] : row[0], faint = all.map(() => null);
+        row = row.map((line) => line.slice());
+        spans.forEach(([a, b]) => { for (let i = a; i < b; i++) { faint[i] = all[i]; row.forEach((line) => { line[i] = null; }); } if (b < all.length) faint[b] = all[b]; if (a > 0) faint[a - 1] = all[a - 1]; });
+        under.push({ x, y: faint, type: "scatter", mode: "lines", line: { color: "#c4c9ce", width: 1, dash: D.dashes[arm] }, hoverinfo: "skip" });
+      }
       const mid = row.length === 3 ? row[1] : row[0], colour = D.colours[arm];
       let texts = mid.map((v) => number(v, kind));
       if (row.length === 3) {
@@ -69,7 +77,7 @@
           from = to;
         }
       }
-      over.push({ x, y: mid, type: "scatter", mode: "lines", name: D.arms[arm], line: { color: colour, width: arm === 0 ? 2.4 : 2, dash: D.dashes[arm] }, text: texts, hovertemplate: "%{text}" + (tail || "") });
+      over.push({ x, y: mid, type: "scatter", mode: "lines", name: D.arms[arm], line: { color: colour, width: arm === 0 ? 2.4 : 2, dash: D.dashes[arm] }, text: texts, hovertemplate: "%{text}" });
     });
     return under.concat(over.reverse());
   }
@@ -80,7 +88,7 @@
     const group = $("group") ? $("group").value : "0";
     D.metrics.forEach((m) => {
       const rows = D.curves.lines[m.name][group] || [];
-      const traces = bandTraces(D.curves.x, rows, hidden.curves, m.kind);
+      const traces = bandTraces(D.curves.x, rows, hidden.curves, m.kind, (D.curves.noisy[m.name] || {})[group]);
       const lay = layout(m.name === D.headline ? 360 : 270, { xaxis: dates(), yaxis: axis(m.kind, traces.length ? highest(traces) : 1) });
       if (m.kind === "reproduction") lay.shapes = [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: 1, y1: 1, line: { color: "#6b737b", width: 1, dash: "dot" } }];
       draw($("curve-" + m.name), traces, lay);
@@ -92,24 +100,26 @@
       const kind = (metricOf[p.metric] || { kind: "flow" }).kind;
       const traces = bandTraces(p.x, p.arms, hidden.weekly, kind);
       traces.push({ x: p.x, y: p.observed, type: "scatter", mode: "markers", name: "observed", cliponaxis: false, marker: { size: 7, color: "#fff", line: { color: "#111", width: 1.8 } }, text: p.observed.map((v) => number(v, kind)), hovertemplate: "%{text}" });
-      draw($("weekly-" + index), traces, layout(220, { xaxis: dates({ nticks: 5, hoverformat: "week from %-d %b %Y" }) }));
+      draw($("weekly-" + index), traces, layout(220, { xaxis: dates({ nticks: 5, hoverformat: (p.days === 7 ? "week" : p.days + " days") + " from %-d %b %Y" }) }));
     });
   }
+
+  const unsure = (r) => r[2] === null || r[3] === null || (r[2] <= 0 && r[3] >= 0);
 
   // ---- effects: point and interval by arm
   function drawForest() {
     document.querySelectorAll(".forest").forEach((node) => {
       const m = metricOf[node.dataset.metric], rows = (D.totals.values[m.name] || {})[node.dataset.group] || [];
-      const turn = m.harm ? -1 : 1, y = [], x = [], plus = [], minus = [], colour = [], text = [];
+      const turn = m.harm ? -1 : 1, y = [], x = [], plus = [], minus = [], colour = [], text = [], clear = [];
       rows.forEach((r, arm) => {
         if (!r || arm === 0) return;
         const ends = [r[2], r[3]].map((v) => (v === null ? null : v * turn)).sort((a, b) => a - b);
-        y.push(D.arms[arm]); x.push(r[1] * turn); colour.push(D.colours[arm]);
+        y.push(D.arms[arm]); x.push(r[1] * turn); colour.push(D.colours[arm]); clear.push(!unsure(r));
         plus.push(ends[1] === null ? 0 : ends[1] - r[1] * turn); minus.push(ends[0] === null ? 0 : r[1] * turn - ends[0]);
         text.push(number(r[1] * turn, m.kind) + (ends[0] === null ? "" : `  (${number(ends[0], m.kind)} to ${number(ends[1], m.kind)})`));
       });
       const bars = x.map((v, i) => ({ x: [0, v], y: [y[i], y[i]], type: "scatter", mode: "lines", line: { color: rgba(colour[i], 0.28), width: 9 }, hoverinfo: "skip" }));
-      const dots = x.map((v, i) => ({ x: [v], y: [y[i]], type: "scatter", mode: "markers", marker: { size: 10, color: colour[i] }, error_x: { type: "data", array: [plus[i]], arrayminus: [minus[i]], color: colour[i], thickness: 2, width: 6 }, text: [text[i]], hovertemplate: "%{text}<extra>%{y}</extra>" }));
+      const dots = x.map((v, i) => ({ x: [v], y: [y[i]], type: "scatter", mode: "markers", marker: { size: 10, color: clear[i] ? colour[i] : "#fff", line: { color: colour[i], width: 2 } }, error_x: { type: "data", array: [plus[i]], arrayminus: [minus[i]], color: colour[i], thickness: 2, width: 6 }, text: [text[i]], hovertemplate: "%{text}<extra>%{y}</extra>" }));
       const lay = layout(70 + 34 * x.length, { hovermode: "closest", margin: { l: 20, r: 24, t: 6, b: 34 }, yaxis: { automargin: true, autorange: "reversed", gridcolor: "rgba(0,0,0,0)", fixedrange: true, type: "category", zeroline: false, tickformat: "", ticklabelstandoff: 8 } });
       Object.assign(lay.xaxis, axis(m.kind), part(m.kind) ? {} : { tickformat: "~s" }, { nticks: 4, tickangle: 0, zerolinecolor: "#6b737b", zerolinewidth: 1.2 });
       draw(node, bars.concat(dots), lay);
@@ -145,6 +155,7 @@
   function drawHeat(p, index, arm, metric, measure, values) {
     const kind = metricOf[metric].kind, turn = arm > 0 && metricOf[metric].harm ? -1 : 1;
     const pick = (which) => p.groups.map((line) => line.map((g) => { const v = ((values[g] || [])[which] || [null, null])[which === 0 ? 0 : 1]; return g === null || v === null ? null : rate(metric, g, v * (which > 0 && metricOf[metric].harm ? -1 : 1), measure); }));
+    const hazy = (g) => arm > 0 && g !== null && (values[g] || [])[arm] && values[g][arm][2] !== null && unsure(values[g][arm]);
     const z = pick(arm), node = $(`heat-${index}-${arm}`);
     if (z.every((line) => line.every((v) => v === null))) return draw(node, [], { height: 120 });
     let most = 0;
@@ -153,21 +164,32 @@
     const low = arm === 0 ? 0 : -most;
     const short = (v) => (part(kind) ? (v * 100).toFixed(1) : Math.abs(v) >= 10000 ? Math.round(v / 1000) + "k" : Math.round(v).toLocaleString("en-US")).replace(/^-(?=[0.]+$)/, "").replace("-", "\u2212");
     const notes = [];
-    z.forEach((line, i) => line.forEach((v, j) => { if (v !== null) notes.push({ x: p.x[j], y: p.y[i], text: short(v), showarrow: false, font: { size: 11, color: Math.abs(v) > (arm === 0 ? 0.42 : 0.6) * most ? "#fff" : "#1f2328" } }); }));
+    z.forEach((line, i) => line.forEach((v, j) => { if (v !== null) notes.push({ x: p.x[j], y: p.y[i], text: short(v), showarrow: false, font: { size: 11, color: hazy(p.groups[i][j]) ? "#8a9199" : Math.abs(v) > (arm === 0 ? 0.42 : 0.6) * most ? "#fff" : "#1f2328" } }); }));
     const lay = layout(70 + 24 * p.y.length, { hovermode: "closest", annotations: notes, margin: { l: 10, r: 6, t: 4, b: 10 } });
     Object.assign(lay.xaxis, { type: "category", ticks: "", tickangle: -40, linecolor: "rgba(0,0,0,0)", tickfont: { size: 11.5 } });
     Object.assign(lay.yaxis, { type: "category", autorange: "reversed", gridcolor: "rgba(0,0,0,0)", tickfont: { size: 11.5 }, ticks: "", ticklabelstandoff: 4, nticks: 0, rangemode: "normal", zeroline: false });
-    draw(node, [{ x: p.x, y: p.y, z, type: "heatmap", zmin: low, zmax: most || 1, colorscale: scale, showscale: false, xgap: 1, ygap: 1, hovertemplate: "%{x}, %{y}: %{z:,.4~g}<extra></extra>" }], lay);
+    draw(node, [{ x: p.x, y: p.y, z: z.map((line, i) => line.map((v, j) => (v !== null && hazy(p.groups[i][j]) ? 0 : v))), customdata: z, type: "heatmap", zmin: low, zmax: most || 1, colorscale: scale, showscale: false, xgap: 1, ygap: 1, hovertemplate: part(kind) ? "%{x}, %{y}: %{customdata:.2%}<extra></extra>" : "%{x}, %{y}: %{customdata:,.0f}<extra></extra>" }], lay);
   }
 
   // ---- population and network
   function drawMarginals() {
     D.marginals.forEach((m, index) => {
-      const whole = m.published.reduce((a, v) => a + (v || 0), 0), kind = Math.abs(whole - 1) < 0.02 ? "share" : "flow";
+      const kind = { share: "share", people: "flow", mean: "mean" }[m.measure], format = { share: ".2%", people: ",.0f", mean: ",.2f" }[m.measure];
+      const value = Object.assign(axis(kind), m.top > 0 ? { range: [0, m.top], nticks: 6 } : {});
+      if (m.levels.some((name) => name.length > 16)) { // long names are read lying down
+        const lay = layout(60 + 26 * m.levels.length, { bargap: 0.3, hovermode: "closest" });
+        Object.assign(lay.xaxis, value, { nticks: 4, tickangle: 0 });
+        Object.assign(lay.yaxis, { type: "category", autorange: "reversed", gridcolor: "rgba(0,0,0,0)", tickmode: "linear", tickfont: { size: 11 }, zeroline: false, ticklabelstandoff: 4 });
+        return draw($("marginal-" + index), [
+          { y: m.levels, x: m.generated, type: "bar", orientation: "h", name: "generated", marker: { color: "#9ec9e2" }, hovertemplate: `%{x:${format}}` },
+          { y: m.levels, x: m.published, type: "scatter", mode: "markers", name: "published", marker: { symbol: "line-ns", size: 10, line: { color: "#111", width: 2.4 } }, hovertemplate: `%{x:${format}}` },
+        ], lay);
+      }
+      const shown = `%{y:${format}}`;
       draw($("marginal-" + index), [
-        { x: m.levels, y: m.generated, type: "bar", name: "generated", marker: { color: "#9ec9e2" }, hovertemplate: "%{y:,.4~g}" },
-        { x: m.levels, y: m.published, type: "scatter", mode: "markers", name: "published", marker: { symbol: "line-ew", size: 15, line: { color: "#111", width: 2.4 } }, hovertemplate: "%{y:,.4~g}" },
-      ], layout(230, { bargap: 0.3, xaxis: { type: "category", showticklabels: m.levels.length <= 20, tickangle: m.levels.length > 7 ? -45 : "auto" }, yaxis: axis(kind) }));
+        { x: m.levels, y: m.generated, type: "bar", name: "generated", marker: { color: "#9ec9e2" }, hovertemplate: shown },
+        { x: m.levels, y: m.published, type: "scatter", mode: "markers", name: "published", marker: { symbol: "line-ew", size: m.family ? 9 : 15, line: { color: "#111", width: 2.4 } }, hovertemplate: shown },
+      ], layout(m.family ? 210 : 230, { bargap: 0.3, xaxis: { type: "category", tickmode: "linear", tickfont: { size: m.levels.length > 20 ? 9 : 11.5 }, tickangle: m.levels.length > 7 && m.levels.some((name) => name.length > 2) ? -45 : "auto" }, yaxis: value }));
     });
   }
   function drawNetworks() {

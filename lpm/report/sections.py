@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from lpm.report import figures, tables
-from lpm.report.folder import Folder
-from lpm.report.wording import escaped, label, per, titled
+from lpm.report import figures, findings, measures, tables, weekly
+from lpm.report.folder import Folder, texts
+from lpm.report.spread import band_rule
+from lpm.report.wording import FEW, escaped, label, per, titled, unit_of
 
 
 def _chips(folder: Folder, scope: str) -> str:
@@ -23,11 +24,21 @@ def _click(folder: Folder) -> str:
 
 def _interval(folder: Folder) -> str:
     """Return what the bands are and what they hold."""
-    rule = figures.band_rule(folder.seeds)
-    if folder.seeds == 1:
+    rule = band_rule(folder.seeds)
+    if not folder.banded:
         return f"{rule}."
     held = "chance only" if folder.run.get("draws") is None else "chance and parameters"
     return f"{rule} ({held})."
+
+
+def _noise(data: dict[str, Any]) -> str:
+    """Return what the grey pieces of R(t) are, "" where there are none."""
+    if not any(any(spans) for rows in data["curves"]["noisy"].values() for spans in rows.values()):
+        return ""
+    return (
+        f" R(t) is grey, without a band, where fewer than {figures.CLEAR:.0f} agents a step are infected: its ups and "
+        "downs there are mostly chance; it is not told at all below 11."
+    )
 
 
 def curves(folder: Folder, data: dict[str, Any]) -> str:
@@ -45,8 +56,8 @@ def curves(folder: Folder, data: dict[str, Any]) -> str:
     select = f'<label>Group <select id="group">{options}</select></label>' if len(shown) > 1 else ""
     charts = ""
     for metric in folder.ordered():
-        unit = per(metric.unit, str(folder.run.get("step", ""))) if metric.kind == "flow" else metric.unit
-        unit = "" if unit in ("", "1") else f"{escaped(unit)} \u00b7 "
+        unit = per(metric.unit, str(folder.run.get("step", ""))) if metric.kind == "flow" else unit_of(metric.unit)
+        unit = f"{escaped(unit)} \u00b7 " if unit else ""
         width = "full" if metric is folder.headline else ""
         charts += (
             f'<figure class="{width}"><h3>{escaped(metric.title)} <span class="unit">{unit}'
@@ -64,7 +75,8 @@ def curves(folder: Folder, data: dict[str, Any]) -> str:
         if len(levels) > figures.LISTED:
             more += f" The first {figures.LISTED} of {len(levels)} levels of {escaped(name)} are listed."
     return (
-        f'<p class="lede">{_interval(folder).capitalize()}{pieces}{more}{_click(folder)}</p>'
+        f'<p class="lede">{_interval(folder).capitalize()}{pieces}{_noise(data)}{more}{_click(folder)}</p>'
+        f"{findings.reminder(folder)}"
         f'<div class="controls">{select}{_chips(folder, "curves")}</div><div class="grid two">{charts}</div>'
     )
 
@@ -75,7 +87,7 @@ def observed(folder: Folder, data: dict[str, Any]) -> str:
     if not panels:
         return ""
     parts: list[str] = [
-        f'<p class="lede">Weekly sums of the model beside weekly counts. {_interval(folder).capitalize()} Only '
+        f'<p class="lede">{escaped(weekly.in_words(folder))} {_interval(folder).capitalize()} Only '
         f"<b>{escaped(folder.arms[0])}</b> is meant to be like what was observed.{_click(folder)}</p>"
         f'<div class="controls">{_chips(folder, "weekly")}<span class="chips"><span class="chip"><span class="dot">'
         "</span>observed</span></span></div>"
@@ -84,7 +96,7 @@ def observed(folder: Folder, data: dict[str, Any]) -> str:
     for index, panel in enumerate(panels):
         if panel["metric"] != metric:
             parts.append("</div>" if metric is not None else "")
-            parts.append(f'<h3>{panel["title"]} <span class="unit">a week</span></h3><div class="grid three">')
+            parts.append(f'<h3>{panel["title"]} <span class="unit">{_every(panel)}</span></h3><div class="grid three">')
             metric = panel["metric"]
         parts.append(f'<figure><h4>{panel["label"]}</h4><div class="chart" id="weekly-{index}"></div></figure>')
     parts.append("</div>")
@@ -92,10 +104,16 @@ def observed(folder: Folder, data: dict[str, Any]) -> str:
     if score:
         parts.append(
             "<h3>Error against the observed figures</h3>"
-            f"{score}<p class='caption'>WAPE: absolute errors of the mean over seeds, summed over groups and weeks, "
-            "divided by the observed sum; 0 is perfect, and errors of two groups do not cancel.</p>"
+            f"{score}<p class='caption'>WAPE: absolute errors of the mean over seeds, summed over groups and intervals "
+            "(weeks, and the part weeks at the ends), divided by the observed sum; 0 is perfect, and errors of two "
+            "groups do not cancel. Days compared: from the first day of the first interval to the last day of the last "
+            "one.</p>"
         )
     return "".join(parts)
+
+
+def _every(panel: dict[str, Any]) -> str:
+    return "a week" if panel["days"] == 7 else f"in {panel['days']} days"
 
 
 def effects(folder: Folder, data: dict[str, Any]) -> str:
@@ -113,11 +131,19 @@ def effects(folder: Folder, data: dict[str, Any]) -> str:
                 f'</h4><div class="chart forest" data-metric="{escaped(metric.name)}" '
                 f'data-group="{folder.groups.index("all")}"></div></figure>'
             )
-    interval = "" if folder.seeds == 1 else f" Small print: 95 % interval ({escaped(_held(folder))})."
+    interval = (
+        f" Small print: 95 % interval ({escaped(_held(folder))}). Grey figures and hollow points: the interval "
+        "contains 0, so no direction can be told from chance."
+        if folder.banded
+        else f" There are {FEW}: grey figures may be chance."
+    )
     return (
         f'<p class="lede">Differences from <b>{first}</b>, seed by seed: the same chance meets every arm. Positive '
-        f"figures under \u201caverted\u201d and \u201clower by\u201d are gains.{interval} The last column says how far "
-        "pairing the seeds narrows the error (1 = not at all).</p>"
+        f"figures under \u201caverted\u201d and \u201clower by\u201d are gains; \u201cchange\u201d is in per cent of "
+        f"{first}.{interval} Peak: each seed's own highest value, then the mean over seeds; it is higher than the "
+        " top of the mean curve above, since seeds peak on different days. The day of peak is the mean over seeds "
+        f"too, and {tables.NOTHING} where some seed has none. The last column says how far pairing the seeds narrows "
+        "the error (1 = not at all).</p>"
         f'<div class="grid {"three loose" if count % 3 == 0 else "two"}">{forests}</div>{tables.effect_tables(folder)}'
     )
 
@@ -161,7 +187,8 @@ def groups(folder: Folder, data: dict[str, Any]) -> str:
         heats += (
             f'<h3>By {one} and {two} <span class="unit measure-name"></span></h3>'
             f'<p class="caption">First panel: the level under {escaped(folder.arms[0])}. '
-            "Other panels: what the arm changes; for harms blue is averted and orange is added, on one scale.</p>"
+            "Other panels: what the arm changes; for harms blue is averted and orange is added, on one scale; "
+            f"{'grey on white: cannot be told apart from chance' if folder.banded else FEW + ', may be chance'}.</p>"
             f'<div class="grid three">{cells}</div>'
         )
     return (
@@ -185,14 +212,14 @@ def population(folder: Folder, data: dict[str, Any]) -> str:
     facts |= (run.get("population") or {}).get("facts") or {}
     parts = [tables.facts_table(facts)] if facts else []
     if data["marginals"]:
-        charts = "".join(
-            f'<figure><h4>{entry["name"]}</h4><div class="chart" id="marginal-{index}"></div></figure>'
-            for index, entry in enumerate(data["marginals"])
-        )
         parts.append(
             "<h3>Marginals</h3><p class='caption'>Bars: generated population; black marks: published figures.</p>"
-            f'<div class="grid two">{charts}</div>{tables.marginals_table(folder)}'
+            f"{_marginals(data['marginals'])}{tables.marginals_table(folder)}"
         )
+    sources = texts((run.get("population") or {}).get("sources"))
+    if sources:
+        lines = "".join(f"<li>{escaped(line)}</li>" for line in sources)
+        parts.append(f"<h3>Sources of the published figures</h3><ul class='small'>{lines}</ul>")
     layers = tables.layers_table(folder)
     degrees = "".join(
         f'<figure><h4>{entry["name"]}</h4><div class="chart" id="degree-{index}"></div></figure>'
@@ -223,6 +250,20 @@ def population(folder: Folder, data: dict[str, Any]) -> str:
     return "".join(parts)
 
 
+def _marginals(entries: list[dict[str, Any]]) -> str:
+    """Return the places of the marginals' charts: those of one family below a heading of their own."""
+    parts, family = "", None
+    for index, entry in enumerate(entries):
+        many = bool(entry["family"])
+        if entry["family"] != family:
+            family = entry["family"]
+            heading = f"<h4 class='family'>{family}</h4>" if many else ""
+            parts += f'{"</div>" if parts else ""}{heading}<div class="grid {"three" if many else "two"}">'
+        name = f'<span class="unit">{entry["name"]}</span>' if many else entry["name"]
+        parts += f'<figure><h4>{name}</h4><div class="chart" id="marginal-{index}"></div></figure>'
+    return f"{parts}</div>"
+
+
 def _matched(mixing: dict[str, Any]) -> str:
     """Return how near the generated contacts per person and day are to the published ones, by row of the matrix."""
     if not mixing.get("published"):
@@ -236,8 +277,8 @@ def _matched(mixing: dict[str, Any]) -> str:
         return ""
     gap, name, made, told = max(rows)
     return (
-        f"<p class='caption'>Contacts a day of all ages together differ most for {name}: {made:.2f} generated, "
-        f"{told:.2f} published ({gap * 100:.1f}\u202f%).</p>"
+        f"<p class='caption'>Contacts a day of all ages together differ most for {name}: {made:.3g} generated, "
+        f"{told:.3g} published ({gap * 100:.1f}\u202f%).</p>"
     )
 
 
@@ -249,4 +290,4 @@ def arms(folder: Folder, data: dict[str, Any]) -> str:
             "<h3>When interventions begin</h3><p class='caption'>One mark for each date on which interventions of the "
             'arm begin.</p><div class="chart" id="calendar"></div>'
         )
-    return chart + tables.arms_table(folder)
+    return chart + measures.arms_table(folder)

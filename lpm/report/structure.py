@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,15 +59,47 @@ def networks(folder: Folder) -> list[dict[str, Any]]:
     return result
 
 
+CROWDED = 20
+"""Most levels whose names are readable below one chart; with more, a marginal of two columns gets a chart for each
+level of the first."""
+
+
 def marginals(folder: Folder) -> list[dict[str, Any]]:
-    """Return the published and generated marginals of the population, one entry per marginal."""
-    found: dict[str, dict[str, Any]] = {}
+    """Return the published and generated marginals of the population, one entry per chart.
+
+    Entries of one marginal stand together, have its name as `family` and the same `top` of the axis.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
     for row in (folder.run.get("population") or {}).get("marginals") or []:
-        name = str(row.get("name"))
-        entry = found.setdefault(name, {"name": escaped(titled(name)), "levels": [], "published": [], "generated": []})
-        entry["levels"].append(escaped(level(str(row.get("level")))))
-        entry["published"].append(row.get("published"))
-        entry["generated"].append(row.get("generated"))
-    for entry in found.values():
-        entry["published"], entry["generated"] = brief(entry["published"]), brief(entry["generated"])
-    return list(found.values())
+        found.setdefault(str(row.get("name")), []).append(row)
+    entries: list[dict[str, Any]] = []
+    for family, rows in found.items():
+        parts = [str(row.get("level")).partition(", ") for row in rows]
+        split = len(rows) > CROWDED and all(comma for _, comma, _ in parts)
+        charts: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+        for (head, _, tail), row in zip(parts, rows, strict=True):
+            chart, name = (level(head), tail) if split else (titled(family), str(row.get("level")))
+            charts.setdefault(chart, []).append((", ".join(map(level, name.split(", "))), row))
+        values = [value for row in rows for value in (row.get("published"), row.get("generated")) if value is not None]
+        for name, levels in charts.items():
+            entries.append(
+                {
+                    "family": escaped(titled(family)) if split else "",
+                    "name": escaped(name),
+                    "levels": [escaped(text) for text, _ in levels],
+                    "published": brief([row.get("published") for _, row in levels]),
+                    "generated": brief([row.get("generated") for _, row in levels]),
+                    "measure": measure(rows),
+                    "top": max(values, default=0) * 1.06,
+                }
+            )
+    return entries
+
+
+def measure(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the published figures of a marginal are: "share", "people" (counts), or "mean" (people a household).
+
+    Told by their size: shares are at most 1, and no mean of people in a household reaches 100.
+    """
+    most = max((row.get("published") or 0 for row in rows), default=0)
+    return "share" if most <= 1 else "people" if most >= 100 else "mean"

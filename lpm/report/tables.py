@@ -5,10 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from lpm.report.findings import averted
+from lpm.report.findings import averted, sure, unchanged
 from lpm.report.folder import Folder, Metric
-from lpm.report.wording import NOTHING, day, escaped, figure, level, per, plain, span, titled
+from lpm.report.structure import measure
+from lpm.report.wording import (
+    NOTHING,
+    PER_CENT,
+    day,
+    escaped,
+    figure,
+    level,
+    per,
+    percent,
+    plain,
+    span,
+    titled,
+    unit_of,
+)
 from lpm.score import score
+
+NO_SOURCE = "no source given"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int] = (), kind: str = "") -> str:
@@ -28,7 +44,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[
     return f'<div class="scroll"><table class="{kind}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _two(first: str, second: str) -> str:
+def two(first: str, second: str) -> str:
     """Return a cell of a figure and, below it, its interval."""
     return f'{first}<span class="under">{second}</span>' if second and second != NOTHING else first
 
@@ -49,7 +65,7 @@ def _effect_table(folder: Folder, metric: Metric) -> str:
     head = ["Arm"]
     summaries: list[tuple[str, str]] = []
     if kind == "flow":
-        head += ["Total", f"Total {gain}", "Share"]
+        head += ["Total", f"Total {gain}", "Change"]
         summaries.append(("total", kind))
     if kind not in ("share", "ratio"):
         head += [f"Peak{every}", f"Peak {'lower by' if harm else 'change'}", "Day of peak", "Later by (days)"]
@@ -86,19 +102,24 @@ def _effect_cells(
     if summary == "day_of_peak":
         value = _day_of(folder, row["arm_mean"])
         change = NOTHING if first else figure(row["difference"], "days", sign=True)
-        return [value, change if first else _two(change, span(row["low"], row["high"], "days"))]
+        return [value, change if first else _soft(two(change, span(row["low"], row["high"], "days")), row)]
     if first:
         return [value, NOTHING, NOTHING] if summary == "total" else [value, NOTHING]
     size, low, high = averted(row, metric)
-    cell = _two(figure(size, shown, sign=not metric.harm, points=points), span(low, high, shown, points))
+    told = two(figure(size, shown, sign=not metric.harm, points=points), span(low, high, shown, points))
+    cell = _soft(told, row)
     if summary != "total":
         return [value, cell]
-    part = (
-        f"{size / row['baseline_mean']:.0%}".replace("-", "\u2212").replace("%", "\u202f%")
-        if row["baseline_mean"]
-        else NOTHING
-    )
-    return [value, cell, part]
+    base = row["baseline_mean"]
+    if not base:
+        return [value, cell, NOTHING]
+    ends = "" if row["low"] is None else f"{percent(row['low'] / base)} to {percent(row['high'] / base)}"
+    return [value, cell, _soft(two(percent(row["difference"] / base), ends), row)]
+
+
+def _soft(cell: str, row: dict[str, Any]) -> str:
+    """Return a cell in grey where the figure cannot be told apart from chance."""
+    return cell if sure(row) or unchanged(row) else f'<span class="unsure">{cell}</span>'
 
 
 def _day_of(folder: Folder, days: float) -> str:
@@ -114,7 +135,7 @@ def _day_of(folder: Folder, days: float) -> str:
 def score_table(folder: Folder) -> str:
     """Return the table of errors against the observed figures."""
     told = folder.run.get("score")
-    if not told and folder.observed is not None:
+    if folder.observed is not None and not (told and all("first" in row for row in told)):
         told = score(folder.trajectory, folder.observed, folder.kinds)
     body: list[list[str]] = []
     for row in told or []:
@@ -124,46 +145,13 @@ def score_table(folder: Folder) -> str:
         name = metric.title if metric else str(row.get("metric"))
         sums = [row.get(key) for key in ("simulated", "observed")]
         told_sums = [NOTHING if value is None else f"{float(value):,.0f}" for value in sums]
-        body.append([escaped(name), escaped(row.get("arm")), f"<b>{float(row['wape']):.2f}</b>", *told_sums])
+        days = f"{day(row['first'])} to {day(row['last'])}" if row.get("first") and row.get("last") else NOTHING
+        error = f"<b>{float(row['wape']):.2f}</b>"
+        body.append([escaped(name), escaped(row.get("arm")), escaped(days), error, *told_sums])
     if not body:
         return ""
-    head = ["Measure", "Arm", "WAPE", "Simulated in these weeks", "Observed"]
-    return table(head, body, (2, 3, 4), "narrow")
-
-
-def arms_table(folder: Folder) -> str:
-    """Return the arms, each with its interventions."""
-    costs = folder.run.get("costs") or {}
-    told: list[dict[str, Any]] = folder.run.get("arms") or [{"name": arm} for arm in folder.arms]
-    parts: list[str] = []
-    for arm in told:
-        name = str(arm.get("name"))
-        number = folder.arms.index(name) if name in folder.arms else 0
-        bills = [f"{float(bill['total']):,.0f} {escaped(bill.get('unit', ''))}" for bill in costs.get(name) or []]
-        priced = f" Cost: {', '.join(bills)} (mean over seeds)." if bills else ""
-        parts.append(
-            f'<h3><span class="chip-dot" data-arm="{number}"></span>{escaped(name)}</h3>'
-            f"<p>{escaped(arm.get('description') or '')}{priced}</p>"
-        )
-        rows = [
-            [
-                escaped(item.get("name") or item.get("label") or ""),
-                escaped(_when(item.get("when"))),
-                escaped(plain(item.get("whom")) if item.get("whom") else "everybody"),
-                escaped(plain(item.get("what"))),
-                escaped(plain(item.get("source")) if item.get("source") else ""),
-            ]
-            for item in arm.get("interventions") or []
-        ]
-        if rows:
-            parts.append(table(["Intervention", "When", "Whom", "What", "Source"], rows, kind="wide"))
-        else:
-            parts.append("<p>No interventions.</p>")
-    return "".join(parts)
-
-
-def _when(value: Any) -> str:
-    return day(value) if isinstance(value, str) else plain(value)
+    head = ["Measure", "Arm", "Days compared", "WAPE", "Simulated in these days", "Observed"]
+    return table(head, body, (3, 4, 5), "narrow")
 
 
 def facts_table(facts: Mapping[str, Any]) -> str:
@@ -181,7 +169,7 @@ def layers_table(folder: Folder) -> str:
             escaped(titled(name)),
             plain(about.get("arcs")),
             f"{float(about['mean_degree']):.2f}" if about.get("mean_degree") is not None else NOTHING,
-            _two(escaped(plain(about.get("source") or "")), escaped(plain(about.get("facts") or {}))),
+            two(escaped(plain(about.get("source") or NO_SOURCE)), escaped(plain(about.get("facts") or {}))),
         ]
         for name, about in layers.items()
     ]
@@ -190,27 +178,31 @@ def layers_table(folder: Folder) -> str:
 
 def marginals_table(folder: Folder) -> str:
     """Return how far the generated marginals are from the published ones, one row per marginal."""
-    found: dict[str, list[tuple[float, str, float, float]]] = {}
+    found: dict[str, list[Mapping[str, Any]]] = {}
     for row in (folder.run.get("population") or {}).get("marginals") or []:
-        published, generated = row.get("published"), row.get("generated")
-        if published is None or generated is None:
-            continue
-        gap = abs(float(generated) - float(published))
-        found.setdefault(str(row.get("name")), []).append((gap, str(row.get("level")), published, generated))
+        if row.get("published") is not None and row.get("generated") is not None:
+            found.setdefault(str(row.get("name")), []).append(row)
     rows: list[list[str]] = []
     for name, items in found.items():
-        worst = max(items)
-        total = sum(float(item[2]) for item in items)
-        scale = 1.0 if abs(total - 1) < 0.02 else total
+        worst = max(items, key=lambda row: abs(float(row["generated"]) - float(row["published"])))
+        gap = abs(float(worst["generated"]) - float(worst["published"]))
+        kind = measure(items)
+        told_of = sum(float(row["published"]) for row in items) if kind == "people" else float(worst["published"])
+        size = f"{gap * 100:.2f}\u202fpp" if kind == "share" else NOTHING
+        if kind != "share" and told_of:
+            size = f"{gap / told_of * 100:.2f}{PER_CENT}{' of all' if kind == 'people' else ''}"
+        told = [figure(float(worst[which]), kind) for which in ("published", "generated")]
         rows.append(
             [
                 escaped(titled(name)),
                 str(len(items)),
-                f"{worst[0] / scale * 100:.2f}\u202fpp" if scale else NOTHING,
-                f"{escaped(level(worst[1]))}: {plain(worst[2])} published, {plain(worst[3])} generated",
+                size,
+                f"{escaped(', '.join(map(level, str(worst['level']).split(', '))))}: {told[0]} published, "
+                f"{told[1]} generated",
             ]
         )
-    return table(["Marginal", "Levels", "Largest difference", "Where"], rows, (1, 2)) if rows else ""
+    head = ["Marginal", "Levels", "Largest difference", "Where"]
+    return table(head, rows, (1, 2)) if rows else ""
 
 
 def parameters_table(folder: Folder) -> str:
@@ -218,14 +210,28 @@ def parameters_table(folder: Folder) -> str:
     rows = [
         [
             f"<code>{escaped(row.get('path'))}</code>",
-            escaped(plain(row.get("value"))),
-            escaped(row.get("unit") or ""),
+            _value(row.get("value")),
+            escaped(unit_of(row.get("unit"))),
             escaped(row.get("meaning") or ""),
-            escaped(row.get("source") or ""),
+            escaped(plain(row.get("source") or NO_SOURCE)),
         ]
         for row in folder.run.get("parameters") or []
     ]
     return table(["Parameter", "Value", "Unit", "Meaning", "Source"], rows, kind="wide") if rows else ""
+
+
+def _value(value: Any) -> str:
+    """Return a parameter's value; numbers by level stand one below the other, each with its level."""
+    if isinstance(value, Mapping):
+        numbers = cast("Mapping[str, Any]", value)
+        return "<br>".join(f"{escaped(level(str(key)))}:\u00a0{escaped(plain(item))}" for key, item in numbers.items())
+    return escaped(plain(value))
+
+
+def _of(step: Any) -> str:
+    """Return the length of a step behind their number: " of 1 d"."""
+    length = str(step or "").lstrip("0123456789.")
+    return f" of {str(step).removesuffix(length)} {length}" if step else ""
 
 
 def making_table(folder: Folder) -> str:
@@ -245,6 +251,6 @@ def making_table(folder: Folder) -> str:
     if backend:
         facts["Backend"] = plain(backend)
     facts["Seeds"] = ", ".join(str(seed) for seed in run.get("seeds") or folder.whole["seed"].unique().sort())
-    facts["Steps"] = f"{run.get('steps', folder.whole['step'].n_unique())} of {run.get('step', '1 step')}"
+    facts["Steps"] = f"{run.get('steps', folder.whole['step'].n_unique())}{_of(run.get('step'))}"
     facts["Versions"] = "; ".join(f"{name} {number}" for name, number in (run.get("versions") or {}).items())
     return facts_table(facts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from datetime import date, datetime
 from html import escape
@@ -14,14 +15,34 @@ NOTHING = "\u2013"
 
 PURE = ("", "1")
 
+NIL = 1e-12
+"""What is smaller than this is the rounding of a sum that is 0."""
 
-def rounded(value: float, digits: int = 3) -> str:
-    """Return a number with so many significant digits and thousands separators: 21304 -> 21,300."""
-    if value == 0 or not math.isfinite(value):
-        return "0" if value == 0 else NOTHING
-    places = digits - 1 - math.floor(math.log10(abs(value)))
-    text = f"{round(value, places):,.{max(places, 0)}f}"
-    return _minus(text)
+
+FEW = "too few seeds for an interval"
+"""What stands where an interval would rest on fewer seeds than `lpm.report.folder.LEAST_SEEDS`."""
+
+PER_CENT = "\u202f%"
+
+_ISO = re.compile(r"(?<![\w./-])(\d{4}-\d{2}-\d{2})(?![\w/-]|\.\d)")
+
+
+def rounded(value: float, digits: int = 3, sign: bool = False) -> str:
+    """Return a count with so many significant digits, never with a part of one: 21304 -> 21,300, 2.4 -> 2."""
+    if not math.isfinite(value):
+        return NOTHING
+    places = min(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
+    return _signed(_minus(f"{round(value, places):,.0f}"), value, sign)
+
+
+def percent(part: float, sign: bool = True) -> str:
+    """Return a share in whole per cent, with its sign: 0.24 -> "+24 %"."""
+    return _signed(_minus(f"{part * 100:,.0f}"), part, sign) + PER_CENT
+
+
+def _signed(text: str, value: float, sign: bool) -> str:
+    """Return the text with a plus where the value is above 0 and the text does not say 0."""
+    return "+" + text if sign and value > 0 and text.strip("0.,") else text
 
 
 def _minus(text: str) -> str:
@@ -45,18 +66,17 @@ def figure(value: float | None, kind: str = "flow", sign: bool = False, points: 
     if kind in ("share", "ratio"):
         places = 1 if abs(value) >= 0.0995 else 2
         text = f"{value * 100:,.{places}f}"
-        tail = "\u202fpp" if points else "\u202f%"
-    elif kind in ("flow", "stock", "sum", "people"):
+        tail = "\u202fpp" if points else PER_CENT
+    elif kind in ("flow", "stock", "people"):
+        text, tail = f"{value:,.0f}", ""  # people are whole
+    elif kind == "sum":
         places = 0 if abs(value) >= 100 or float(value).is_integer() else 1
         text, tail = f"{value:,.{places}f}", ""
     elif kind in ("days", "reproduction"):
         text, tail = f"{value:,.{1 if kind == 'days' else 2}f}", ""
     else:
         text, tail = f"{value:,.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.3g}", ""
-    text = _minus(text)
-    if sign and value > 0 and text.strip("0.,"):
-        text = "+" + text
-    return text + tail
+    return _signed(_minus(text), value, sign) + tail
 
 
 def span(low: float | None, high: float | None, kind: str, points: bool = False) -> str:
@@ -78,6 +98,16 @@ def day(value: Any) -> str:
     return f"{value.day} {value:%b %Y}" if isinstance(value, date) else str(value)
 
 
+def dated(text: Any) -> str:
+    """Return a text with its ISO dates written as `day` writes them; paths, DOIs and longer numbers stay."""
+    return _ISO.sub(lambda found: day(found.group(1)), str(text))
+
+
+def unit_of(unit: Any) -> str:
+    """Return a unit as people read it; pure numbers have none."""
+    return "" if str(unit or "") in PURE else str(unit)
+
+
 def plain(value: Any) -> str:
     """Return a value of run.json as text: numbers with separators, lists with commas, tables as "name: value"."""
     if value is None:
@@ -85,10 +115,14 @@ def plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
-        return _minus(f"{value:,}") if abs(value) >= 10_000 else _minus(str(value))
+        return _minus(f"{value:,}") if abs(value) >= 1_000 else _minus(str(value))
     if isinstance(value, float):
+        if abs(value) < NIL:
+            return "0"
         if value.is_integer() and abs(value) < 1e15:
             return _minus(f"{value:,.0f}")
+        if abs(value) < 1e-4:  # written out, not as 3.28e-05
+            return _minus(f"{float(f'{value:.4g}'):.15f}".rstrip("0"))
         return _minus(f"{value:,.2f}") if abs(value) >= 1000 else _minus(f"{value:.4g}")
     if isinstance(value, dict):
         return "; ".join(
@@ -96,7 +130,7 @@ def plain(value: Any) -> str:
         )
     if isinstance(value, list | tuple):
         return ", ".join(plain(item) for item in cast("list[Any]", value))
-    return day(value) if isinstance(value, str) and len(value) == 10 else str(value)
+    return dated(value)
 
 
 def label(group: str) -> str:
