@@ -84,8 +84,8 @@ def run(
     outputs.check(folder, asked, resume=resume)
     options = RunOptions(folder, devices, checkpoint_every, resume, save_agents, quiet)
     try:
-        with progress.bar(quiet) as told:
-            return execution.run(asked, options, told)
+        with progress.bar(quiet) as told, progress.heeding(told) as heeded:
+            return execution.run(asked, options, heeded)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(execution.kept(folder, asked)) from None
 

@@ -97,7 +97,7 @@ def run(
     steps: Annotated[str | None, typer.Option(metavar="N", help="Number of steps; shorter for a quick look.")] = None,
     seeds: Annotated[str | None, typer.Option(help="How many seeds (4: seeds 0 to 3), or which ones (3,5,8).")] = None,
     draws: Annotated[
-        str | None, typer.Option(help="Parameter uncertainty: 'prior', or a file with a row of parameters per seed.")
+        str | None, typer.Option(help="Parameter uncertainty: 'prior' (--set holds fixed), or a file, a row per seed.")
     ] = None,
     arms: Annotated[
         str | None, typer.Option(help="Only these arms, by commas; effects are against the first of them.")
@@ -194,16 +194,19 @@ def schema() -> None:
 
 @app.command()
 def bench(
-    task: Annotated[str, typer.Argument(help="What is timed.")],
+    task: Annotated[
+        str, typer.Argument(help="sir, hk, ic, deffuant, voter, threshold, market, or network (its building).")
+    ],
     agents: Annotated[str, typer.Option(metavar="N", help="Number of agents.")] = "1000000",
     graph: Annotated[str, typer.Option(metavar="er|ba|ws", help="Network: random, scale-free, small world.")] = "er",
-    steps: Annotated[str, typer.Option(metavar="N", help="Number of steps.")] = "100",
+    steps: Annotated[str, typer.Option(metavar="N", help="Number of steps; empty: the task's own, 50 or 20.")] = "",
     backend: Annotated[str, typer.Option(metavar=BACKEND, help="What the hot loops run on.")] = "auto",
+    peers: Annotated[bool, typer.Option("--peers", help="Time the peers that are installed as well.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
 ) -> None:
-    """Time a task: seconds per step beside what the memory allows.
+    """Time a task: seconds per step beside what the memory of this machine allows, measured in the same run.
 
-    Example: lpm bench sir --agents 1000000 --graph er --json
+    Example: lpm bench sir --agents 1000000 --graph er --peers
     """
     from lpm import asking
     from lpm import bench as timing
@@ -212,9 +215,10 @@ def bench(
         task,
         agents=asking.whole(agents, "--agents") or 1,
         graph=asking.one_of(graph, ("er", "ba", "ws"), "--graph", "network"),
-        steps=asking.whole(steps, "--steps") or 1,
+        steps=asking.whole(steps, "--steps") if steps else None,
         backend=asking.one_of(backend, asking.BACKENDS, "--backend", "backend"),
         as_json=as_json,
+        peers=peers,
     )
 
 

@@ -107,7 +107,9 @@ class Kernel:
 
         Args:
             params: The kernel's `Params`; leaves are float32 scalars, or [levels] where declared `by` a column.
-            tables: Columns; only those that no step changes may be read.
+            tables: Columns as they are stored. Of "agents" only those are there that no step changes: not what a kernel
+                writes or an intervention does once (`Model.prepared` leaves them out). `present` is among them as long
+                as no kernel writes it; agents whom policy takes out for a while are present here.
             clock: `clock.dt` and `clock.shards`; the step is not known here.
         """
         return params

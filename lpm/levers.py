@@ -7,7 +7,8 @@ is done when the delay has passed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,17 +25,17 @@ from lpm.policy import Filter, Intervention
 from lpm.population import Column
 from lpm.random import Key
 from lpm.ties import Ties, add, refresh, remove, touching
-from lpm.types import Array, Columns
+from lpm.types import Array, Columns, HostArray
 
 NEVER = -1
 """The step at which an agent was reached that was not."""
 
 
-def passes(filters: tuple[Filter, ...], agents: Columns) -> Array:
-    """Return bool [rows], the present agents for whom every filter holds."""
-    chosen = agents["present"]
+def passes(filters: tuple[Filter, ...], agents: Mapping[str, Array] | Mapping[str, HostArray]) -> Array:
+    """Return bool [rows], the present agents for whom every filter holds; arrays of the host are taken too."""
+    chosen = jnp.asarray(agents["present"])
     for rule in filters:
-        column = agents[rule.column]
+        column = jnp.asarray(agents[rule.column])
         if rule.codes:
             held = jnp.zeros(column.shape, bool)
             for code in rule.codes:
@@ -174,20 +175,14 @@ def lay_over(
     agents: Columns,
     limits: Mapping[str, tuple[float, float]],
     clock: Any,
-) -> dict[str, Array]:
+) -> tuple[dict[str, Array], Array]:
     """Return the columns with what the lever holds at this step laid over them (nothing for what happens once).
 
-    Values are held within `limits`, the declared bounds of the columns.
+    Values are held within `limits`, the declared bounds of the columns; the second result, bool [rows], says for whom
+    a value would have passed them.
     """
-    active = holds(numbers, since, clock)
-    changed = dict(agents)
-    for i, effect in enumerate(lever.effects):
-        if effect.target in changed and not effect.kind.endswith("once"):
-            column, value = changed[effect.target], numbers["value"][clock.step, i]
-            changed[effect.target] = jnp.where(
-                active, _applied(effect.kind, column, value, limits[effect.target]), column
-            )
-    return changed
+    lasting = [i for i, e in enumerate(lever.effects) if e.target in agents and not e.kind.endswith("once")]
+    return _changed(lever, lasting, numbers, holds(numbers, since, clock), agents, limits, clock)
 
 
 def happen(
@@ -197,35 +192,99 @@ def happen(
     agents: Columns,
     limits: Mapping[str, tuple[float, float]],
     clock: Any,
-) -> dict[str, Array]:
+) -> tuple[dict[str, Array], Array]:
     """Return the columns after what happens once to the agents whose delay passes at this step; see `lay_over`."""
     due = holds(numbers, since, clock) & (clock.step - since == numbers["delay"])
-    changed = dict(agents)
-    for i, effect in enumerate(lever.effects):
-        if effect.kind.endswith("once"):
-            column, value = changed[effect.target], numbers["value"][clock.step, i]
-            new = _applied(effect.kind, column, value, limits[effect.target])
-            changed[effect.target] = jnp.where(due, new, column)
-    return changed
+    single = [i for i, e in enumerate(lever.effects) if e.kind.endswith("once")]
+    return _changed(lever, single, numbers, due, agents, limits, clock)
 
 
-def _applied(kind: str, column: Array, value: Array, limits: tuple[float, float]) -> Array:
-    """Return the column after setting, scaling or adding a number, within limits, rounded where it is an integer."""
-    verb = kind.split("_")[0]
-    new = value if verb == "set" else column * value if verb == "scale" else column + value
-    new = jnp.clip(new, *limits)
-    if not jnp.issubdtype(column.dtype, jnp.floating):
-        new = jnp.round(new)
-    return jnp.broadcast_to(new, column.shape).astype(column.dtype)
+def _changed(
+    lever: Intervention,
+    effects: Sequence[int],
+    numbers: Mapping[str, Array],
+    who: Array,
+    agents: Columns,
+    limits: Mapping[str, tuple[float, float]],
+    clock: Any,
+) -> tuple[dict[str, Array], Array]:
+    changed, past = dict(agents), jnp.zeros(who.shape, bool)
+    for i in effects:
+        effect = lever.effects[i]
+        column, value, bounds = changed[effect.target], numbers["value"][clock.step, i], limits[effect.target]
+        verb = effect.kind.split("_")[0]
+        wanted = value if verb == "set" else column * value if verb == "scale" else column + value
+        new = jnp.clip(wanted, *bounds)
+        past = past | (who & ((wanted < bounds[0]) | (wanted > bounds[1])))
+        if not jnp.issubdtype(column.dtype, jnp.floating):
+            new = jnp.round(new)
+        new = jnp.broadcast_to(new, column.shape).astype(column.dtype)
+        changed[effect.target] = jnp.where(who, new, column)
+    return changed, past
 
 
-def tally(since: Array, numbers: Mapping[str, Array], agents: Columns, clock: Any) -> dict[str, Array]:
-    """Return the people reached in this step and the people for whom it holds now, as limbs uint32 [2]."""
+def laid_over(
+    lasting: Sequence[Intervention],
+    policy: Mapping[str, Mapping[str, Array]],
+    since: Mapping[str, Array],
+    agents: Columns,
+    limits: Mapping[str, tuple[float, float]],
+    clock: Any,
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return the columns as kernels, metrics and surveys see them: what every lever holds at this step laid over them.
+
+    Args:
+        lasting: The levers, in their order.
+        policy: The numbers of each in this arm.
+        since: Per lever, what `reach` returned.
+        agents: The stored columns.
+        limits: Declared bounds of the columns.
+        clock: The clock.
+
+    Returns:
+        The columns, and per lever bool [rows], whose value would have passed its bounds.
+    """
+    view, past = dict(agents), dict[str, Array]()
+    for lever in lasting:
+        view, past[lever.name] = lay_over(lever, policy[lever.name], since[lever.name], view, limits, clock)
+    return view, past
+
+
+def bounded(lever: Intervention, limits: Mapping[str, tuple[float, float]]) -> bool:
+    """Return whether the lever can move a value past its bounds: it scales or adds to a column that has any.
+
+    What a lever sets a column to is refused before the run where it is out of bounds.
+    """
+    return any(
+        not e.kind.startswith("set") and any(math.isfinite(bound) for bound in limits[e.target]) for e in lever.effects
+    )
+
+
+def tallied(lever: Intervention, limits: Mapping[str, tuple[float, float]]) -> tuple[str, ...]:
+    """Return what is counted of a lever in every step, see `tally`."""
+    kinds = ("reached", "active", "clipped") if bounded(lever, limits) else ("reached", "active")
+    return tuple(f"{kind}:{lever.name}" for kind in kinds)
+
+
+def tally(
+    lever: Intervention,
+    since: Array,
+    past: Array,
+    numbers: Mapping[str, Array],
+    agents: Columns,
+    limits: Mapping[str, tuple[float, float]],
+    clock: Any,
+) -> dict[str, Array]:
+    """Return people as limbs uint32 [2], by the names of `tallied`.
+
+    "reached" are those reached in this step, "active" those for whom it holds now, "clipped" those of `past`: whose
+    value it would have moved past its bounds in this step.
+    """
     weight = jnp.where(agents["present"], agents["weight"], 0)
-    active = holds(numbers, since, clock)
+    counted = (since == clock.step, holds(numbers, since, clock), past)
     return {
-        "reached": total(jnp.where(since == clock.step, weight, 0), clock.shards),
-        "active": total(jnp.where(active, weight, 0), clock.shards),
+        name: total(jnp.where(who, weight, 0), clock.shards)
+        for name, who in zip(tallied(lever, limits), counted, strict=False)
     }
 
 

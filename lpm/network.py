@@ -118,6 +118,8 @@ class Layer:
         shards: Number of devices over which rows are spread; 1 = no collective.
         complete: Everybody meets everybody: no arcs; `columns["rate"]` is the contacts per day with each other agent.
         home: Contacts that go on when a person withdraws from public life (the column `activity` does not touch them).
+        mutual: Every arc is known to have its reverse, and one device holds all rows: what an agent influences is what
+            its row lists.
         replicated: Every device holds all rows (a dynamic layer): ops compute all of them and keep their own.
         scale: float32 scalar, what policy leaves of the layer's contacts at this step.
     """
@@ -133,6 +135,7 @@ class Layer:
     complete: bool = field(default=False, metadata={"static": True})
     home: bool = field(default=False, metadata={"static": True})
     replicated: bool = field(default=False, metadata={"static": True})
+    mutual: bool = field(default=False, metadata={"static": True})
 
 
 def _width(degrees: HostArray) -> int:
@@ -194,7 +197,15 @@ def layout(
         "sources": sources, "receivers": receivers, "starts": starts.reshape(-1), "columns": columns,
         "scale": np.ones(shards, np.float32),
     }  # fmt: skip
-    return Layer(**arrays, size=total, rows=local, shards=shards, complete=network.complete, home=home)
+    mutual = width == 1 and shards == 1 and not network.complete and _mutual(network)
+    return Layer(**arrays, size=total, rows=local, shards=shards, complete=network.complete, home=home, mutual=mutual)
+
+
+def _mutual(network: Network) -> bool:
+    """Return whether every arc has its reverse; asked only for rows that loops walk."""
+    from lpm.ops.loops.neighbours import is_mutual
+
+    return bool(is_mutual(network.indptr, network.indices))
 
 
 def _slots(indptr: HostArray, starts: HostArray, width: int) -> HostArray:

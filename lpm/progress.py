@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -114,3 +116,31 @@ def _moves(shown: Progress) -> Told:
         shown.update(tasks[stage], completed=done, total=total or None)
 
     return move
+
+
+@contextlib.contextmanager
+def heeding(told: Told) -> Generator[Told]:
+    """Give a progress that raises `KeyboardInterrupt` after a Ctrl-C that code of others has swallowed.
+
+    An exception that a signal raises inside a callback of a compiler or a destructor is lost there; the next sign of
+    progress raises it again.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield told
+        return
+    asked: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        asked.append(number)
+        raise KeyboardInterrupt
+
+    def heeded(stage: str, done: int, total: int) -> None:
+        if asked and not isinstance(sys.exc_info()[1], KeyboardInterrupt):  # what is written on the way out goes on
+            raise KeyboardInterrupt
+        told(stage, done, total)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield heeded
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -9,7 +9,8 @@ the values are allowed and fit together.
 A vector parameter (one number per level) has one prior, that of its first level that is not 0; the draw divided by
 that level's value is a factor by which all levels move, so the pattern over levels is kept and zeros stay 0.
 
-A prior that the scenario writes holds as it is written. One that only the kernel declares belongs to its default: where
+A prior that the scenario writes holds as it is written; `prior = []`, which `--set` writes too, holds the parameter
+fixed. One that only the kernel declares belongs to its default: where
 the scenario sets another value, a lognormal prior keeps its spread and takes that value (of the first level that is
 not 0) as its median, the other families hold as declared, and a parameter that is 0 everywhere stays 0.
 
@@ -122,7 +123,9 @@ def _priors(scenario: Scenario, params: Mapping[str, Any]) -> dict[str, dict[str
                 prior = ("lognormal", _first(value), prior[2])
             found.setdefault(instance.name, {})[name] = prior
     if not found:
-        raise InputError(f"{scenario.label}: --draws prior: no parameter of this scenario has a prior")
+        raise InputError(
+            f"{scenario.label}: --draws prior: no parameter of this scenario has a prior (--set holds fixed)"
+        )
     return found
 
 

@@ -177,7 +177,9 @@ class _Runner:
             sums.append({name: np.asarray(values)[0, : stop - at] for name, values in chunk.items()})
             self.done_steps += stop - at
             at = stop
-            answers += surveys.ask(scenario, self.assembly.population.schema, arm.name, seed, at, state, asked)
+            if at in asked:
+                seen = {name: np.asarray(values)[0] for name, values in simulation.view(state, member, at).items()}
+                answers += surveys.ask(scenario, self.assembly.population.schema, arm.name, seed, at, seen, asked[at])
             every = self.options.checkpoint_every
             if every is not None and at % every == 0 and at < scenario.steps:
                 surveys.keep(place, answers)
@@ -278,7 +280,7 @@ class _Runner:
         self.tallies[arm, seed] = {
             name: people_of(values)
             for name, values in joined.items()
-            if name.startswith(("reached:", "active:", "on:"))
+            if name.startswith(("reached:", "active:", "clipped:", "on:"))
         }
         manifest.write_tallies(self.folder, index, seed, self.tallies[arm, seed])
         if answers:

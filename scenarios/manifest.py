@@ -76,7 +76,7 @@ def write(
         assembly: The run.
         folder: Its folder.
         seconds: Time of compiling, of running, and in total.
-        tallies: People reached and in effect, by (arm, seed) and intervention.
+        tallies: People reached, in effect and held at a bound, by (arm, seed) and intervention.
         interrupted: Pairs are missing.
 
     Raises:
@@ -98,7 +98,11 @@ def write(
     if seen is not None:
         results.write_frame(folder / "observed.parquet", seen)
         scores = score.score(effects.reported(trajectory, since), seen, kinds)
-    facts = _facts(assembly, seconds, interrupted) | {"score": scores, "costs": accounts.costs(assembly, tallies)}
+    facts = _facts(assembly, seconds, interrupted) | {
+        "notes": [*notes.of(assembly), *notes.clipped(assembly, tallies)],
+        "score": scores,
+        "costs": accounts.costs(assembly, tallies),
+    }
     results.write_bytes(folder / "run.json", json.dumps(facts, indent=1, default=_plain).encode())
     from lpm.report import write_report
 
@@ -154,7 +158,6 @@ def _facts(assembly: Assembly, seconds: Mapping[str, float], interrupted: bool) 
         },
         "peak_memory_mb": peak_memory_mb(),
         "interrupted": interrupted,
-        "notes": notes.of(assembly),
         "arms": [_arm(assembly, number) for number in range(len(assembly.arms))],
         "metrics": {
             m.name: {"title": m.title, "unit": m.unit, "kind": m.kind, "by": list(m.by), "of": list(m.of)}

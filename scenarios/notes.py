@@ -1,7 +1,8 @@
 """What the reader of a run should know: sentences for the terminal, `run.json` and the report.
 
 They are derived from the run itself, so that no scenario has to repeat them: how many people an agent stands for, an
-epidemic that so few agents begin that its take-off is luck, and measures that the run is too short to see.
+epidemic that so few agents begin that its take-off is luck, measures that the run is too short to see, and values that
+an intervention would have moved past the bounds of their column.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from lpm.policy import Arm, Intervention, policy_data
 from lpm.restrictions import parameters_left
 from lpm.scenarios import registries
 from lpm.scenarios.assembly import Assembly
+from lpm.types import HostArray
 
 FEW = 50.0
 """Agents; when fewer begin an epidemic, the time of its take-off differs visibly from seed to seed: their own number
@@ -126,6 +128,32 @@ def _unseen(assembly: Assembly) -> list[str]:
         f"The {scenario.steps} steps of this run{end} end before these interventions change anything: "
         f"{', '.join(told)}; a larger --steps reaches them."
     ]
+
+
+def clipped(assembly: Assembly, tallies: Mapping[tuple[str, int], Mapping[str, HostArray]]) -> list[str]:
+    """Return the sentences on interventions that move values past the bounds of their columns, one for each.
+
+    Args:
+        assembly: The run.
+        tallies: People per step, by (arm, seed) and "clipped:<intervention>", see `lpm.levers.tally`.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for (arm, _), run in tallies.items():
+        for name, people in run.items():
+            if name.startswith("clipped:") and people.any():
+                arms = found.setdefault(name.partition(":")[2], {})
+                arms[arm] = max(arms.get(arm, 0.0), float(people.max()))
+    told: list[str] = []
+    for lever in assembly.model.lasting:
+        arms = found.get(lever.name)
+        if arms:
+            columns = ", ".join(dict.fromkeys(f"'{effect.target}'" for effect in lever.effects))
+            which = "" if len(arms) == len(assembly.arms) else f" ({', '.join(arms)})"
+            told.append(
+                f"'{lever.name}'{which} moves values past the bounds that are declared for {columns}; they are held "
+                f"there, for up to {number(max(arms.values()))} people in a step."
+            )
+    return told
 
 
 def acts(each: Intervention, steps: int) -> bool:

@@ -1,15 +1,20 @@
-"""`--set path=value`: one value of a scenario replaced, then everything checked again."""
+"""`--set path=value`: one value of a scenario replaced, then everything checked again.
+
+What is set is known: a kernel's parameter that is set is held at its value, all its levels, and `--draws prior` draws
+the others.
+"""
 
 from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from lpm.errors import InputError, unknown
-from lpm.kernel import declarations
+from lpm.kernel import Declaration, declarations
 from lpm.scenarios import paths, registries
 from lpm.scenarios.loader import validate
 from lpm.scenarios.resolved import document
@@ -148,15 +153,26 @@ def _said_as(line: str, scenario: Scenario, path: str, where: str) -> str:
 
 
 def _put(
-    table: dict[str, Any], name: str, known: list[str], parameters: Collection[str], value: Any, where: str
+    table: dict[str, Any],
+    name: str,
+    known: list[str],
+    parameters: Collection[str],
+    value: Any,
+    where: str,
+    held: Mapping[str, Declaration] = MappingProxyType({}),
 ) -> None:
-    """Put a value into a table; a parameter keeps its unit and prior, and its source becomes that the user set it."""
+    """Put a value into a table; a parameter keeps its unit, and its source becomes that the user set it.
+
+    A kernel's parameter that has a prior is held fixed from now on (`prior = []`).
+    """
     place, _, kind = where.partition(": ")
     if name not in known:
         raise unknown(place, kind, name, known)
     if name in parameters:
         before = table_of(table.get(name)) or {}
         kept = {k: v for k, v in before.items() if k in ("unit", "prior")} if "value" in before else {}
+        if name in held and (kept.get("prior") or held[name].prior):
+            kept["prior"] = []
         value = {"value": value, "source": GIVEN, **kept}
     table[name] = value
 
@@ -166,7 +182,7 @@ def _set_parameter(scenario: Scenario, table: dict[str, Any], owner: str, rest: 
     declared = declarations(registries.kernels_of(scenario)[owner].Params)
     kind = f"{where}: parameter of '{owner}'"
     if not level:
-        _put(table, name, [*declared, "layers"], declared, value, kind)
+        _put(table, name, [*declared, "layers"], declared, value, kind, declared)
         return
     if name not in declared:
         raise unknown(where, f"parameter of '{owner}'", name, declared)
@@ -181,7 +197,7 @@ def _set_parameter(scenario: Scenario, table: dict[str, Any], owner: str, rest: 
         items, by_level = list_of(setting.value), table_of(setting.value)
         numbers = dict.fromkeys(column.levels, setting.value) if by_level is None else by_level
         numbers = numbers if items is None else dict(zip(column.levels, items, strict=True))
-    _put(table, name, [*declared], declared, {**numbers, level: value}, kind)
+    _put(table, name, [*declared], declared, {**numbers, level: value}, kind, declared)
     if setting is not None and setting.source:
         table[name]["source"] = f"{setting.source}; {level} {GIVEN}"
 

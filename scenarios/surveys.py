@@ -1,8 +1,11 @@
-"""Surveys: questions put to a sample of agents between two steps. They read columns, and nothing else."""
+"""Surveys: questions put to a sample of agents between two steps. They read columns, and nothing else.
+
+The columns are those that metrics count: with what an intervention lays over them while it holds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +14,13 @@ import polars as pl
 
 from lpm import results
 from lpm.durations import time_of
+from lpm.levers import passes
 from lpm.population import Column, frame_of
 from lpm.random import name_words
 from lpm.scenarios.levers import filters
 from lpm.scenarios.measures import Survey
 from lpm.scenarios.schema import Scenario
-from lpm.simulation import State
+from lpm.types import HostArray
 
 
 def due(scenario: Scenario) -> dict[int, list[Survey]]:
@@ -41,22 +45,27 @@ def ask(
     arm: str,
     seed: int,
     step: int,
-    state: State,
-    asked: Mapping[int, list[Survey]],
+    columns: Mapping[str, HostArray],
+    surveys: Sequence[Survey],
 ) -> list[pl.DataFrame]:
     """Return the answers to the surveys that are due after `step` steps.
 
     Who is asked is drawn from a stream of the survey's own, by (seed, survey, step), among present agents that pass its
     filters; nothing that a kernel draws depends on it.
+
+    Args:
+        scenario: Its label, start and length of a step.
+        schema: Declared columns.
+        arm: Name of the arm.
+        seed: The seed.
+        step: Steps that are done.
+        columns: [rows] each, as metrics saw them in the last step.
+        surveys: Those that are due.
     """
     frames: list[pl.DataFrame] = []
-    for survey in asked.get(step, []):
-        columns = {name: np.asarray(values)[0] for name, values in state.agents.items()}
-        able = columns["present"].copy()
-        for rule in filters(survey.where or {}, schema, f"{scenario.label}: survey '{survey.name}'"):
-            values = columns[rule.column]
-            able &= np.isin(values, rule.codes) if rule.codes else (values >= rule.low) & (values <= rule.high)
-        rows = np.flatnonzero(able)
+    for survey in surveys:
+        chosen_by = filters(survey.where or {}, schema, f"{scenario.label}: survey '{survey.name}'")
+        rows = np.flatnonzero(np.asarray(passes(chosen_by, columns)))
         low, high = name_words(f"survey:{survey.name}")
         generator = np.random.Generator(np.random.Philox(key=[(low << 32) | high, (seed << 32) | step]))
         # every agent has a number of its own: who is asked does not depend on how many others there are

@@ -8,9 +8,19 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, TypeAlias, cast
+from typing import Annotated, Any, Literal, TypeAlias, cast, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+    WrapValidator,
+    model_validator,
+)
 
 from lpm import durations
 from lpm.errors import InputError
@@ -179,8 +189,33 @@ OneOrMore: TypeAlias = Annotated[
 ]
 Pair: TypeAlias = Annotated[tuple[float, float], BeforeValidator(as_tuple)]
 Count: TypeAlias = Annotated[int, Field(ge=1, lt=2**31)]
+_Family: TypeAlias = Literal["lognormal", "normal", "uniform", "beta"]
+
+
+def _held_or(given: Any, check: Callable[[Any], Any]) -> Any:
+    """Return an empty prior, which holds the parameter fixed, as it is, and another one checked."""
+    return () if given == () else check(given)
+
+
 Prior: TypeAlias = Annotated[
-    tuple[Literal["lognormal", "normal", "uniform", "beta"], float, float], BeforeValidator(as_tuple)
+    tuple[_Family, float, float],
+    WrapValidator(_held_or),
+    BeforeValidator(as_tuple),
+    PlainSerializer(tuple, return_type=tuple[Any, ...]),
+    WithJsonSchema(
+        {
+            "description": "family and two numbers; an empty list holds the parameter fixed",
+            "anyOf": [
+                {"type": "array", "maxItems": 0},
+                {
+                    "type": "array",
+                    "prefixItems": [{"enum": list(get_args(_Family)), "type": "string"}, _NUMBER, _NUMBER],
+                    "minItems": 3,
+                    "maxItems": 3,
+                },
+            ],
+        }
+    ),
 ]
 
 
@@ -191,7 +226,7 @@ class Setting(Part):
         value: A number, a text, a flag, a list, or numbers by level of a column.
         unit: Must equal the declared unit.
         source: Citation (author, year, DOI), or "guess".
-        prior: Family and two numbers, as `lpm.kernel.Declaration` says; () = the declared one.
+        prior: Family and two numbers, as `lpm.kernel.Declaration` says; () = held fixed, None = the declared one.
     """
 
     value: Given

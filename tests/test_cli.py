@@ -157,14 +157,14 @@ def test_run_passes_on_what_is_asked(
 ) -> None:
     out = tmp_path / "out"
     given = "--agents 90 --steps 4 --seeds 3,5 --draws prior --backend xla --checkpoint-every 2 --save-agents --quiet"
-    arguments = [*given.split(), "--arms", "fewer contacts", "--set", "sir.beta=0.2", "--set", "contacts.scale=0.5"]
+    arguments = [*given.split(), "--arms", "fewer contacts", "--set", "sir.gamma=0.2", "--set", "contacts.scale=0.5"]
     assert cli.main(["run", str(small), *arguments, "--out", str(out)]) == 0
     (scenario, options) = asked[0]
     assert options == RunOptions(out, None, 2, False, True, True)
     assert (scenario.population.size, scenario.steps, scenario.seeds) == (90, 4, (3, 5))
     assert (scenario.draws, scenario.backend) == ("prior", "xla")
     assert [arm.name for arm in scenario.arms] == ["fewer contacts"]
-    assert scenario.kernels[0].params["beta"].value == 0.2 and scenario.networks[0].scale == 0.5
+    assert scenario.kernels[0].params["gamma"].value == 0.2 and scenario.networks[0].scale == 0.5
     assert capfd.readouterr() == (f"{out}\n", "")  # the folder alone, for scripts
 
 

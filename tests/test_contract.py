@@ -25,16 +25,23 @@ from lpm import random
 from lpm.clock import Clock
 from lpm.kernel import Kernel, declarations, kernels
 from lpm.network import Network, layout
+from lpm.policy import policy_data
 from lpm.population import IDENTITY, Column, Population
 from lpm.simulation import Member, Simulation, State, World
 
 from .conftest import Small, graph
 
-LIVELY: dict[str, dict[str, float]] = {"importation": {"initial": 60.0, "daily": 60.0}}
+LIVELY: dict[str, dict[str, float]] = {
+    "bass": {"p": 0.03, "q": 0.38},  # its defaults are rates a year
+    "choice": {"temperature": 1_000.0},  # logits drawn within their bounds lie thousands apart
+    "importation": {"initial": 60.0, "daily": 60.0},
+    "music-market": {"visits": 0.002},  # appetites drawn within their bounds are 50 in the mean
+}
 """Values under which a kernel whose defaults change nothing acts."""
 
 SIZE, STEPS, DT = 600, 10, 0.5
 LEVELS = ("a", "b", "c")
+ROWS = 64  # of every table beside "agents" but "globals"
 SCHEDULES = ("synchronous", "random-sequential", "random pairs", "one event")
 SEEDS = 100
 
@@ -57,7 +64,7 @@ def drawn(column: Column, size: int, generator: np.random.Generator) -> np.ndarr
     """Return random values within a column's declaration, half of them the first level where it has levels."""
     low, high = column.limits()
     if not np.isfinite([low, high]).all():
-        low, high = -1.0, 1.0
+        low, high = (low, low + 1_000.0) if np.isfinite(low) else (-1.0, 1.0)
     if column.unit == "step":
         low, high = 0, 4
     shape = (size, *column.shape)
@@ -87,6 +94,7 @@ class Bench:
         kernel: The kernel.
         people: Its people.
         network: Its network.
+        tables: Columns of the other tables that it declares, drawn at random, by table.
         small: The compiled simulation, steps of half a day.
         traces: One entry for every time that `step` was traced.
     """
@@ -94,27 +102,52 @@ class Bench:
     kernel: type[Kernel]
     people: Population
     network: Network
+    tables: dict[str, dict[str, Any]]
     small: Small
     traces: list[int]
 
     def member(self, seed: int) -> Member:
-        """Return a batch of one."""
-        return self.small.member(seed, **values_of(self.kernel))
+        """Return a batch of one; a parameter that is a text keeps its default."""
+        small, values = self.small, values_of(self.kernel)
+        texts = {name for name, each in declarations(self.kernel.Params).items() if each.choices}
+        arrays = {name: np.asarray(value, np.float32) for name, value in values.items() if name not in texts}
+        words: Any = np.array([seed, 0], np.uint32)
+        policy = policy_data(small.arms[0], small.plan, small.steps)
+        one = Member(words, {self.kernel.name: replace(self.kernel.Params(), **arrays)}, policy)
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[None], one)
 
     def init(self, seed: int) -> dict[str, Any]:
-        """Return the columns [rows] before the first step."""
-        state = self.small.simulation.start(self.small.agents, self.member(seed))
-        return {name: np.asarray(column)[0] for name, column in state.agents.items()}
+        """Return the columns [rows] before the first step, those of other tables as "table.column"."""
+        return every_column(self.small.simulation.start(self.small.agents, self.member(seed), self.tables))
 
     def after(
         self, agents: Mapping[str, Any], seed: int, world: World | None = None, first: int = 0, count: int = STEPS
     ) -> dict[str, Any]:
         """Return the columns [rows] after `count` steps from these; batches of one only, so that nothing recompiles."""
         simulation = self.small.simulation
-        placed = simulation.place({name: np.asarray(values) for name, values in agents.items()})
-        state = State({name: jnp.expand_dims(values, 0) for name, values in placed.items()}, {}, {}, {})
+        own = {name: np.asarray(values) for name, values in agents.items() if "." not in name}
+        others = {
+            table: {name: jnp.asarray(agents.get(f"{table}.{name}", values))[None] for name, values in columns.items()}
+            for table, columns in self.tables.items()
+        }
+        placed = {name: jnp.expand_dims(values, 0) for name, values in simulation.place(own).items()}
+        state = State(placed, {}, {}, {}, others)
         done, _ = simulation.advance(state, self.member(seed), world or self.small.world, first, count)
-        return {name: np.asarray(column)[0] for name, column in done.agents.items()}
+        return every_column(done)
+
+
+def every_column(state: State) -> dict[str, Any]:
+    """Return every column of the first member, those of other tables as "table.column"."""
+    others = {f"{table}.{name}": values for table, c in state.tables.items() for name, values in c.items()}
+    return {name: np.asarray(values)[0] for name, values in (state.agents | others).items()}
+
+
+def others_of(kernel: type[Kernel], generator: np.random.Generator) -> dict[str, dict[str, Any]]:
+    """Return the kernel's other tables with values drawn at random."""
+    return {
+        table: {column.name: drawn(column, 1 if table == "globals" else ROWS, generator) for column in columns}
+        for table, columns in kernel.tables.items()
+    }
 
 
 def bench_of(kernel: type[Kernel], dt: float, people: Population, network: Network) -> Bench:
@@ -130,7 +163,7 @@ def bench_of(kernel: type[Kernel], dt: float, people: Population, network: Netwo
     made = Small(kernel.name, network, people.size, (), steps=steps, dt=dt, population=people)
     model = made.simulation.model
     made.simulation = Simulation(replace(model, behaviours=(replace(model.behaviours[0], kernel=Counted),)))
-    return Bench(kernel, people, network, made, traces)
+    return Bench(kernel, people, network, others_of(kernel, np.random.default_rng(4)), made, traces)
 
 
 @pytest.fixture(scope="module", params=list(kernels()))
@@ -185,6 +218,9 @@ def test_columns_exist_and_fit_together(kernel: type[Kernel]):
     groups = {declared.by for declared in declarations(kernel.Params).values() if declared.by}
     assert len(set(own)) == len(own)
     assert kernel.writes and set(kernel.writes) <= known, "a column is written that no kernel declares"
+    assert "agents" not in kernel.tables
+    for columns in kernel.tables.values():
+        assert len({column.name for column in columns}) == len(columns) and all(column.meaning for column in columns)
     assert set(kernel.writes) <= set(own) | set(kernel.reads), "a column is written that is neither its own nor read"
     assert groups <= set(kernel.reads), "a parameter follows a column that is not among `reads`"
     assert set(kernel.reads) <= known | groups | {"years", "place"}
@@ -201,18 +237,27 @@ def test_step_reads_and_writes_what_it_declares(bench: Bench):
             seen.add(name)
             return super().__getitem__(name)
 
-    def one(agents: Any, layer: Any, params: Any) -> Any:
+    def one(agents: Any, others: Any, layer: Any, params: Any) -> Any:
         clock = Clock(jnp.int32(0), DT, 1)
-        ready = kernel.prepare(params, {"agents": Watched(agents)}, clock)
-        begun = kernel.init(random.root(1), {"agents": Watched(agents)}, ready, clock)
-        moved = kernel.step(random.root(1), {"agents": Watched(agents)}, {"contacts": layer}, ready, clock)
-        return begun, moved
+        tables = {**others, "agents": Watched(agents)}
+        ready = kernel.prepare(params, tables, clock)
+        begun = kernel.init(random.root(1), tables, ready, clock)
+        return begun, kernel.step(random.root(1), tables, {"contacts": layer}, ready, clock)
 
     params = jax.tree.map(lambda leaf: leaf[0], bench.member(1).params[kernel.name])
-    begun, moved = jax.eval_shape(one, dict(bench.people.columns), bench.small.world.layers["contacts"], params)
-    assert set(moved) == set(kernel.writes) and set(begun) <= set(kernel.writes)
+    layer = bench.small.world.layers["contacts"]
+    begun, moved = jax.eval_shape(one, dict(bench.people.columns), bench.tables, layer, params)
+    declared = {table: {column.name: column for column in columns} for table, columns in kernel.tables.items()}
+    own = set(moved) - set(declared)
+    assert own == set(kernel.writes) and set(begun) - set(declared) <= set(kernel.writes)
     for made in (begun, moved):
+        for table in set(made) & set(declared):
+            for name, values in made[table].items():
+                rows, column = len(bench.tables[table][name]), declared[table][name]
+                assert (values.shape, values.dtype) == ((rows, *column.shape), column.dtype), f"{table}.{name}"
         for name, values in made.items():
+            if name in declared:
+                continue
             column = bench.people.columns[name]
             assert (values.shape, values.dtype) == (column.shape, column.dtype), name
     allowed = {*kernel.reads, *(c.name for c in kernel.columns), *(c.name for c in IDENTITY)}
@@ -247,6 +292,9 @@ def test_columns_stay_within_their_declaration(bench: Bench):
             column.check(after[name], bench.kernel.name)
             if name not in bench.kernel.writes:
                 assert np.array_equal(after[name], start[name])
+        for table, columns in bench.kernel.tables.items():
+            for column in columns:
+                column.check(after[f"{table}.{column.name}"], f"{bench.kernel.name}: {table}")
 
 
 def test_something_happens(bench: Bench):
@@ -278,7 +326,7 @@ def test_relabelled_agents_live_the_same_lives(bench: Bench):
     straight = bench.after(agents, 9)
     world = World(bench.small.simulation.place({"contacts": layout(turned)}))
     other = bench.after({name: column[order] for name, column in agents.items()}, 9, world)
-    assert equal({name: column[order] for name, column in straight.items()}, other)
+    assert equal({name: v if "." in name else v[order] for name, v in straight.items()}, other)
 
 
 def test_absent_agents_do_not_change_and_change_nobody(bench: Bench):
@@ -289,10 +337,14 @@ def test_absent_agents_do_not_change_and_change_nobody(bench: Bench):
     assert all(np.array_equal(after[name][absent], agents[name][absent]) for name in bench.kernel.writes)
     other = dict(agents)
     for name, column in schema_of(bench.kernel).items():
-        other[name] = np.where(absent, drawn(column, SIZE, generator), agents[name])
+        apart = absent.reshape(SIZE, *(1 for _ in column.shape))
+        other[name] = np.where(apart, drawn(column, SIZE, generator), agents[name])
     again = bench.after(other, 10)
-    for name in bench.kernel.writes:
-        assert np.array_equal(after[name][~absent], again[name][~absent])
+    for name in after:
+        if "." in name:
+            assert np.array_equal(after[name], again[name]), name
+        elif name in bench.kernel.writes:
+            assert np.array_equal(after[name][~absent], again[name][~absent]), name
 
 
 def summary(bench: Bench, runs: Sequence[Mapping[str, Any]], dt: float) -> dict[str, Any]:

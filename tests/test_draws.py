@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from scipy.stats import kstest, lognorm, norm, uniform
 
 from lpm.errors import InputError
 from lpm.random import bits, instance, purpose, root
-from lpm.scenarios import draws, loader, settings
+from lpm.scenarios import draws, loader, resolved, settings
 from lpm.scenarios.assembly import as_arrays
 from lpm.scenarios.parameters import build
 from lpm.scenarios.registries import all_columns, kernels_of
@@ -147,6 +148,45 @@ def test_declared_priors_take_the_value_of_the_scenario(tmp_path: Path, monkeypa
     finally:
         for name in priors:
             object.__setattr__(declared[name], "prior", ())
+
+
+@pytest.mark.parametrize(
+    ("assignment", "instance", "name", "value"),
+    [
+        ("seir.beta=0.3", "seir", "beta", 0.3),
+        ("seir.ihr.75+=0.3", "seir", "ihr", [0.0, 0.1, 0.3]),  # a level is set: the others too are held
+        ("importation.daily=7.5", "importation", "daily", [7.5, 7.5]),
+    ],
+)
+def test_what_is_set_is_not_drawn(assignment: str, instance: str, name: str, value: Any, tmp_path: Path) -> None:
+    scenario = made(EPIDEMIC, tmp_path, draws="prior")
+    given = settings.apply_set(scenario, assignment)
+    for changed in (given, loader.validate(tomllib.loads(resolved.resolved(given)), tmp_path, "again")):
+        for before, after in zip(drawn(scenario), drawn(changed), strict=True):
+            np.testing.assert_array_equal(getattr(after[instance], name), np.asarray(value, np.float32))
+            for other, field in (("seir", "beta"), ("seir", "ihr"), ("importation", "daily")):
+                if (other, field) != (instance, name):  # the draws of the others stay what they were
+                    np.testing.assert_array_equal(getattr(after[other], field), getattr(before[other], field))
+
+
+def test_an_empty_prior_holds_a_parameter_fixed(tmp_path: Path) -> None:
+    tables = copy.deepcopy(EPIDEMIC)
+    tables["kernels"][0]["beta"]["prior"] = []
+    scenario = made(tables, tmp_path, draws="prior")
+    assert {float(each["seir"].beta) for each in drawn(scenario)} == {float(np.float32(0.03))}
+    assert "prior = []" in resolved.resolved(scenario)
+
+
+def test_a_declared_prior_is_held_too_by_what_is_set(tmp_path: Path) -> None:
+    tables = copy.deepcopy(EPIDEMIC)
+    tables["kernels"][1] = {"kernel": "importation", "columns": {"place": "borough"}, "daily": 2.0}
+    scenario = made(tables, tmp_path, draws="prior")
+    assert len({float(each["importation"].daily[0]) for each in drawn(scenario)}) == 4
+    held = settings.apply_set(scenario, "importation.daily=2.0")
+    assert {float(each["importation"].daily[0]) for each in drawn(held)} == {2.0}
+    tables["kernels"] = [{"kernel": "sir", "beta": {"value": 0.1, "prior": ["normal", 0.1, 0.01]}}]
+    with pytest.raises(InputError, match="no parameter of this scenario has a prior"):
+        drawn(settings.apply_set(made(tables, tmp_path, draws="prior"), "sir.beta=0.2"))
 
 
 PRIORS: list[tuple[str, Any, tuple[str, ...]]] = [

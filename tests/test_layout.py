@@ -57,6 +57,14 @@ def test_layers_go_one_way():
             assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
 
 
+@pytest.mark.parametrize(("folders", "most"), [(FOLDERS, 300), (("tests",), 350)], ids=["sources", "tests"])
+def test_files_are_of_a_readable_length(folders: tuple[str, ...], most: int):
+    """One thing, one file; a file that grows beyond this holds two."""
+    paths = {path for folder in folders for path in (ROOT / folder).rglob("*.py")}
+    lines = {str(path.relative_to(ROOT)): path.read_text("utf-8").count("\n") for path in paths}
+    assert not {name: length for name, length in lines.items() if length > most}
+
+
 def test_nothing_is_pickled_or_evaluated():
     unsafe = re.compile(r"\b(pickle|cloudpickle|marshal|shelve)\b|(?<![\w.])(eval|exec)\(|allow_pickle=True")
     for path in SOURCES:

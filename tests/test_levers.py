@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -53,18 +54,18 @@ def people(folder: Path) -> None:
 
 
 def run(tmp_path: Path, act: str, *more: str) -> dict[str, Any]:
-    """Return metric -> float64 [steps] of the second arm for group a and all; `reached` and `active` in people."""
+    """Return metric -> float64 [steps] of the second arm for group a and all; tallies in people."""
     people(tmp_path)
     (tmp_path / "levers.toml").write_text(SCENARIO.format(act=act))
     out = tmp_path / "run"
     assert main(["run", str(tmp_path / "levers.toml"), "--out", str(out), "--quiet", *more]) == 0
     frame = pl.read_parquet(out / "trajectory.parquet").filter(arm="some")
     tallies = pl.read_parquet(out / "checkpoints" / "finished" / "1-0.tallies.parquet")
-    told: dict[str, Any] = {name: tallies[f"{name}:act"].to_numpy() for name in ("reached", "active")}
+    told: dict[str, Any] = {each.partition(":")[0]: tallies[each].to_numpy() for each in tallies.columns}
     for metric in ("mood", "wealth", "recovered"):
         for group, label in (("all", ""), ("group=a", "_a"), ("group=b", "_b")):
             told[metric + label] = frame.filter(group=group)[metric].to_numpy()
-    told["costs"] = pl.Series([(out / "run.json").read_text("utf-8")])[0]
+    told["json"] = (out / "run.json").read_text("utf-8")
     return told
 
 
@@ -119,20 +120,35 @@ def test_payments_add_up_and_stay_within_bounds(tmp_path: Path):
     assert np.allclose(told["wealth_b"], 20_000)
 
 
+def test_values_held_at_a_bound_are_told(tmp_path: Path):
+    """1,000 USD are allowed: the third payment of 400 (10, 410, 810, 1,210) is the first that does not fit."""
+    told = run(tmp_path, 'duration = "1d"\nwhere = { group = "a" }\npay = { column = "wealth", amount = 400.0 }')
+    assert told["clipped"].tolist() == [0.0, 0.0] + [2000.0] * 10
+    assert json.loads(told["json"])["notes"][-1] == (
+        "'act' (some) moves values past the bounds that are declared for 'wealth'; they are held there, for up to "
+        "2,000 people in a step."
+    )
+
+
+@pytest.mark.parametrize(("factor", "clipped"), [(0.5, 0.0), (1.0, 0.0), (1.5, 2000.0)])
+def test_only_values_past_a_bound_are_told(factor: float, clipped: float, tmp_path: Path):
+    told = run(tmp_path, f'at = 2\nuntil = 5\nwhere = {{ group = "a" }}\nscale_column = {{ mood = {factor} }}')
+    assert told["clipped"].tolist() == [clipped if 2 <= step < 5 else 0.0 for step in range(12)]
+    assert any("past the bounds" in note for note in json.loads(told["json"])["notes"]) is (clipped > 0)
+
+
 def test_absent_through_policy_are_not_counted(tmp_path: Path):
     told = run(tmp_path, 'at = 4\nuntil = 8\nwhere = { group = "a" }\nset_column = { present = false }')
     assert told["wealth"].tolist() == [20_000.0 if 4 <= step < 8 else 40_000.0 for step in range(12)]
 
 
 def test_costs_are_people_reached_and_days_in_effect(tmp_path: Path):
-    import json
-
     told = run(
         tmp_path,
         'at = 2\nduration = "3d"\nuntil = 5\nwhere = { group = "a" }\nset_column = { mood = 0.0 }\n'
         'cost = { per_person = 2.0, per_day = 1.0, unit = "USD", source = "made up" }',
     )
-    costs = json.loads(told["costs"])["costs"]
+    costs = json.loads(told["json"])["costs"]
     assert costs == {"some": [{"unit": "USD", "total": 2.0 * 2000 + 1.0 * 2000 * 3}]}
 
 
@@ -178,3 +194,31 @@ def test_a_survey_reads_and_never_disturbs(tmp_path: Path):
     answers = pl.read_parquet(tmp_path / "with" / "run" / "surveys" / "1-0.parquet")
     assert answers.group_by("step").len().sort("step").rows() == [(3, 40), (6, 40), (9, 40), (12, 40)]
     assert answers["id"].min() >= 200  # type: ignore[operator]
+
+
+def test_a_survey_sees_what_metrics_see(tmp_path: Path):
+    """Half of the mood while it holds (steps 2 to 6), and nobody is asked whom policy took out (steps 8 to 10)."""
+    acts = """where = { group = "a" }
+at = 2
+until = 7
+scale_column = { mood = 0.5 }
+[[arms.interventions]]
+name = "away"
+at = 8
+until = 11
+where = { group = "b" }
+set_column = { present = false }
+"""
+    survey = SURVEYS.replace('where = {{ group = "b" }}', "").replace("3d", "1d").replace("40", "400")
+    low = survey.replace("how are you", "who is low").replace("sample", "where = {{ mood = {{ max = 0.5 }} }}\nsample")
+    people(tmp_path)
+    (tmp_path / "levers.toml").write_text((SCENARIO + survey + low).format(act=acts))
+    assert main(["run", str(tmp_path / "levers.toml"), "--out", str(tmp_path / "run"), "--quiet"]) == 0
+    answers = pl.read_parquet(tmp_path / "run" / "surveys" / "1-0.parquet")
+    counted = pl.read_parquet(tmp_path / "run" / "trajectory.parquet").filter(arm="some", group="all").sort("step")
+    asked = answers.filter(survey="how are you").group_by("step").agg(pl.col("mood").mean(), pl.len()).sort("step")
+    assert asked["step"].to_list() == list(range(1, 13))
+    assert np.allclose(asked["mood"], counted["mood"])
+    assert asked["len"].to_list() == (counted["people"] / 10).to_list()  # agents of ten people each
+    low_ones = answers.filter(survey="who is low").group_by("step").agg(pl.col("id").max(), pl.len()).sort("step")
+    assert low_ones.rows() == [(step, 199, 200) for step in range(3, 8)]

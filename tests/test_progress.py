@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import time
 
 import pytest
@@ -50,3 +52,17 @@ def test_a_failure_at_once_leaves_its_message_alone(
         told("people", 0, 1)
         raise ValueError
     assert capfd.readouterr().err == ""
+
+
+def test_a_swallowed_interrupt_is_raised_by_the_next_progress() -> None:
+    """And what is written on the way out may report progress without being interrupted again."""
+    seen: list[str] = []
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), progress.heeding(lambda stage, done, total: seen.append(stage)) as told:
+        with contextlib.suppress(KeyboardInterrupt):  # as a callback of a compiler does
+            signal.raise_signal(signal.SIGINT)
+        try:
+            told("running", 0, 1)
+        finally:
+            told("report", 0, 1)
+    assert seen == ["report"] and signal.getsignal(signal.SIGINT) is before

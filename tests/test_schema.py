@@ -1,4 +1,4 @@
-"""Scenario files: what is read, what is written back, what the library and `--set` change."""
+"""Scenario files: what is read, what is written back, and what the library gives."""
 
 from __future__ import annotations
 
@@ -12,132 +12,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tomli_w
 
 from lpm.errors import InputError
 from lpm.kernel import find
 from lpm.population import Column
-from lpm.scenarios import loader, parameters, paths, resolved, settings
+from lpm.scenarios import loader, parameters, resolved
 from lpm.scenarios.schema import Scenario, json_schema
 from lpm.scenarios.values import Setting
+from tests.city import FULL, full
 
-FULL = """
-schema = 1
-name = "city"
-title = "A small city"
-description = 'Quotes " and \\ stay'
-assumptions = ["People meet at random.", "Nobody travels: é, 東京, \U0001f3e5."]
-calibrated = false
-step = "12h"
-start = 2020-02-01
-report_from = 2020-02-10
-steps = 100
-seeds = [3, 5, 8]
-backend = "xla"
-
-[population]
-size = 1_000
-people = 8336817
-seed = 7
-columns = [
-  { name = "age", dtype = "uint8", meaning = "age group", levels = ["0-64", "65-74", "75+"] },
-  { name = "borough", dtype = "uint8", meaning = "borough", levels = ["Bronx", "Queens"] },
-  { name = "wealth", dtype = "float32", meaning = "savings", unit = "USD", bounds = [-1e6, 1e6], default = 10.0 },
-]
-
-[[networks]]
-name = "household"
-builder = "watts-strogatz"
-neighbours = 4
-rewiring = 0.01
-home = true
-source = "a source"
-
-[[networks]]
-name = "community"
-builder = "erdos-renyi"
-mean_degree = { value = 6.25, source = "guess" }
-seed = 11
-scale = 0.9
-
-[[networks]]
-name = "work"
-builder = "erdos-renyi"
-
-[[kernels]]
-kernel = "seir"
-beta = { value = 0.035, unit = "1", source = "x", prior = ["lognormal", 0.035, 0.2] }
-susceptibility = { "65-74" = 0.5, "75+" = 0.25 }
-clinical = [0.5, 0.6, 0.7]
-layers = ["household", "community"]
-
-[[kernels]]
-kernel = "importation"
-columns = { place = "borough" }
-daily = { value = { Bronx = 1.5, Queens = 2 }, unit = "people/day", source = "guess" }
-
-[series]
-orders = { knots = [[2020-02-16, 0.1], [2020-02-22, 0.30000000000000004]], source = "a series" }
-
-[metrics]
-infections = { flow = "exposed", by = ["borough", "age"], title = "Infections", unit = "people" }
-deaths = { flow = ["dead", "dead outside"], by = ["borough", "age"] }
-occupancy = { stock = ["hospitalised recovering", "hospitalised dying"], by = ["borough"] }
-attack_rate = { share = "infections" }
-ifr = { ratio = ["deaths", "infections"], by = ["age"] }
-r_t = { reproduction = "infections", interval = [6.5, 2.0] }
-savings = { mean = "wealth" }
-
-[[interventions]]
-label = "orders"
-at = 2020-02-16
-until = 2020-03-20
-reduce = { community = "orders" }
-
-[[interventions]]
-name = "masks"
-when = { metric = "occupancy", group = "borough=Bronx", above = 50.0, release = 30.0 }
-scale = { community = 0.8, "seir.beta" = 0.9 }
-
-[[interventions]]
-use = "test-and-isolate"
-capacity = 100
-where = { age = "75+" }
-cost = { per_person = 10.0 }
-
-[[interventions]]
-name = "pay those who are poor"
-at = 20
-where = { wealth = { max = 10.0 }, present = true }
-share = 0.5
-every = "2w"
-pay = { column = "wealth", amount = 100.0 }
-
-[[interventions]]
-use = "trace-contacts"
-
-[[surveys]]
-name = "panel"
-every = "1w"
-sample = 100
-ask = ["state", "wealth"]
-
-[[arms]]
-name = "as it happened"
-
-[[arms]]
-name = "one week earlier"
-shift = { orders = "-7d" }
-omit = ["masks"]
-interventions = [{ use = "vaccinate-by-age", at = 2020-02-20, uptake = 0.123456789 }]
-"""
-
-
-@pytest.fixture
-def full(tmp_path: Path) -> Scenario:
-    path = tmp_path / "city.toml"
-    path.write_text(FULL, encoding="utf-8")
-    return loader.load(path)
+__all__ = ["full"]  # a fixture
 
 
 def test_everything_is_read(full: Scenario) -> None:
@@ -188,79 +72,6 @@ def test_start_may_have_a_time_of_day(tmp_path: Path) -> None:
         loader.validate(tables, tmp_path, "x")
 
 
-def with_files(home: Path, people: str, observed: str) -> Scenario:
-    """Return a scenario that names two files of its own."""
-    for file, content in (
-        (people, "mood\n5\n7\n"),
-        (observed, "start,end,c\n2020-02-03,2020-02-09,5\n"),
-    ):
-        (home / file).parent.mkdir(parents=True, exist_ok=True)
-        (home / file).write_text(content)
-    tables = tomllib.loads(FULL) | {"data": {"infections": {"file": observed, "column": "c"}}}
-    tables["population"] = {"file": people, "columns": tables["population"]["columns"]}
-    (home / "city.toml").write_text(tomli_w.dumps(tables))
-    return loader.load(home / "city.toml")
-
-
-def run_folder(scenario: Scenario, folder: Path) -> Scenario:
-    """Return the scenario of the run's folder."""
-    folder.mkdir()
-    return loader.load(resolved.write(scenario, folder))
-
-
-@pytest.mark.parametrize("people", ["agents.csv", "draws.csv", "trajectory.parquet.csv", "inputs/agents.csv", "inputs"])
-def test_the_run_folder_holds_the_scenario_and_its_files(people: str, tmp_path: Path) -> None:
-    people = "inputs/draws.csv/agents.csv" if people == "inputs" else people  # a folder of that name
-    scenario = with_files(tmp_path / "home", people, "data/weekly.csv")
-    drawn = tmp_path / "posterior.csv"
-    drawn.write_text("seir.beta\n" + "0.03\n" * 3)
-    for number, each in enumerate((scenario, settings.with_draws(scenario, str(drawn)))):
-        run = tmp_path / f"run-{number}"
-        again = run_folder(each, run)
-        assert {path.name for path in run.iterdir()} == {"scenario.toml", "inputs"}
-        original, copied = resolved.sources(each), resolved.sources(again)
-        assert len(original) == 2 + number and set(copied) == set(original)
-        for name, source in original.items():
-            assert copied[name] == run / name != source and copied[name].read_bytes() == source.read_bytes()
-        assert resolved.of_run(again) == resolved.of_run(each) == (run / "scenario.toml").read_text()
-        assert resolved.fingerprint(again) == resolved.fingerprint(each)
-        third = run_folder(again, tmp_path / f"again-{number}")
-        assert third.model_dump() == again.model_dump()
-        ours, theirs = each.model_dump(), again.model_dump()
-        assert all(ours[key] == theirs[key] for key in ours if key not in ("population", "data", "draws"))
-
-
-def test_draws_of_the_command_line_shadow_no_file(tmp_path: Path) -> None:
-    scenario = with_files(tmp_path / "home", "draws.csv", "weekly.csv")
-    drawn = tmp_path / "draws.csv"
-    drawn.write_text("seir.beta\n" + "0.03\n" * 3)
-    given = settings.with_draws(scenario, str(drawn))
-    assert paths.located(given, "draws.csv", "x") == tmp_path / "home" / "draws.csv"
-    assert paths.located(given, str(given.draws), "x") == drawn
-    changed = settings.apply_set(given, "seir.beta=0.04")  # other settings keep it
-    assert changed.draws == given.draws and paths.located(changed, str(changed.draws), "x") == drawn
-    again = run_folder(given, tmp_path / "run")
-    other = tmp_path / "other.csv"
-    other.write_text("seir.beta\n" + "0.04\n" * 3)
-    twice = run_folder(settings.with_draws(again, str(other)), tmp_path / "twice")
-    assert paths.located(twice, str(twice.draws), "x").read_bytes() == other.read_bytes()
-    assert paths.located(twice, str(twice.population.file), "x").read_text().startswith("mood")
-    with pytest.raises(InputError, match="command line"):
-        loader.validate(tomllib.loads(FULL) | {"draws": "given:draws.csv"}, tmp_path, "x")
-
-
-def test_the_fingerprint_tells_scenarios_and_their_files_apart(tmp_path: Path) -> None:
-    scenario = with_files(tmp_path / "home", "agents.csv", "weekly.csv")
-    first = resolved.fingerprint(scenario)
-    assert len(first) == 16 and first == resolved.fingerprint(with_files(tmp_path / "copy", "agents.csv", "weekly.csv"))
-    assert resolved.fingerprint(settings.apply_set(scenario, "seir.beta=0.04")) != first
-    (tmp_path / "home" / "weekly.csv").write_text("start,end,c\n2020-02-03,2020-02-09,6\n")
-    assert resolved.fingerprint(scenario) != first
-    (tmp_path / "home" / "weekly.csv").unlink()
-    with pytest.raises(InputError, match=r"weekly\.csv"):
-        resolved.fingerprint(scenario)
-
-
 def test_ready_made_interventions_take_overrides(full: Scenario) -> None:
     tested = next(each for each in full.interventions if each.name == "test and isolate")
     assert tested.capacity == 100 and tested.uptake == 0.5 and tested.scale_column == {"activity": 0.25}
@@ -283,53 +94,6 @@ def test_built_in_scenarios_load_and_read_back(name: str) -> None:
     assert again.model_dump() == scenario.model_dump()
 
 
-@pytest.mark.parametrize(
-    ("assignment", "read"),
-    [
-        ("seir.beta=0.03", lambda s: (s.kernels[0].params["beta"].value, s.kernels[0].params["beta"].source)),
-        ("seir.susceptibility.75+=1", lambda s: s.kernels[0].params["susceptibility"].value),
-        ("seir.clinical.75+=0.9", lambda s: s.kernels[0].params["clinical"].value),
-        ("seir.ihr.75+=0.2", lambda s: s.kernels[0].params.get("ihr", Setting(value=0)).value),
-        ("importation.daily.Queens=9", lambda s: s.kernels[1].params["daily"].value),
-        ("community.scale=0.5", lambda s: s.networks[1].scale),
-        ("household.rewiring=0.2", lambda s: s.networks[0].params["rewiring"].value),
-        ("steps=50", lambda s: (s.steps, s.horizon)),
-        ("population.size=77", lambda s: s.population.size),
-        ("start=2020-01-31", lambda s: s.start),
-        ("title=Another city", lambda s: s.title),
-        ("backend=numba", lambda s: s.backend),
-    ],
-)
-def test_set_changes_one_value(assignment: str, read: Any, full: Scenario) -> None:
-    expected = {
-        "seir.beta=0.03": (0.03, settings.GIVEN),
-        "seir.susceptibility.75+=1": {"65-74": 0.5, "75+": 1},
-        "seir.clinical.75+=0.9": {"0-64": 0.5, "65-74": 0.6, "75+": 0.9},
-        "seir.ihr.75+=0.2": {"75+": 0.2},
-        "importation.daily.Queens=9": {"Bronx": 1.5, "Queens": 9},
-        "community.scale=0.5": 0.5,
-        "household.rewiring=0.2": 0.2,
-        "steps=50": (50, 100),
-        "population.size=77": 77,
-        "start=2020-01-31": dt.date(2020, 1, 31),
-        "title=Another city": "Another city",
-        "backend=numba": "numba",
-    }
-    assert read(settings.apply_set(full, assignment)) == expected[assignment]
-    assert settings.apply_set(full, "seir.beta=1").kernels[0].params["beta"].prior == ("lognormal", 0.035, 0.2)
-    assert read(full) != expected[assignment]  # the scenario itself is not touched
-
-
-def test_a_shortened_run_keeps_measures_behind_its_end(full: Scenario, tmp_path: Path) -> None:
-    short = settings.apply_set(full, "steps=10")
-    again = loader.validate(tomllib.loads(resolved.resolved(short)), tmp_path, "x")
-    assert again.model_dump() == short.model_dump() and again.horizon == 100
-
-
-def test_arms_can_be_chosen(full: Scenario) -> None:
-    assert [arm.name for arm in settings.with_arms(full, ["one week earlier"]).arms] == ["one week earlier"]
-
-
 def test_vector_parameters_follow_the_levels() -> None:
     seir = find("seir", "x")
     schema = {"age": Column("age", "uint8", "", levels=("young", "old"))}
@@ -345,18 +109,6 @@ def test_vector_parameters_follow_the_levels() -> None:
     for wrong in ([0.1], [0.1, 0.2, 0.3], {"olf": 0.5}, {"old": 2.0}, [0.1, 2.0], "much", True):
         with pytest.raises(InputError):
             built(wrong)
-
-
-def test_only_files_below_the_folder_are_found(tmp_path: Path) -> None:
-    (tmp_path / "home" / "below").mkdir(parents=True)
-    (tmp_path / "home" / "below" / "a.csv").write_text("x")
-    (tmp_path / "b.csv").write_text("x")
-    assert paths.inside(tmp_path / "home", "below/a.csv", "x").name == "a.csv"
-    (tmp_path / "home" / "link.csv").symlink_to(tmp_path / "home" / "below" / "a.csv")
-    assert paths.inside(tmp_path / "home", "link.csv", "x").name == "a.csv"  # a link that stays inside
-    for file in ("../b.csv", str(tmp_path / "b.csv"), "below/../../b.csv", "below", "nothing.csv", "a\0b", "x" * 5000):
-        with pytest.raises(InputError):
-            paths.inside(tmp_path / "home", file, "x")
 
 
 def test_the_json_schema_describes_the_file() -> None:

@@ -1,21 +1,24 @@
-r"""What every epidemic kernel shares: from contacts with infectious agents to the hazard of infection.
+r"""What the kernels of diffusion share: from contacts with infectious agents to the hazard of infection.
 
 .. math:: x_i = \beta\,\Delta t \sum_l s_l a_i^{[l]} \sum_{(j \to i) \in l} c_{ji}\, v_j\, a_j^{[l]}
 
 with s the layer's scale, c the contacts per day of an arc, v the infectivity of agent j and a the share of their usual
 contacts outside the home that both keep (1 in layers of the home). The sum is of integers; it is then multiplied, never
-added to, in floating point and rounded to an integer hazard, so that no device count or order can change a bit.
+added to, in floating point and rounded to an integer hazard, so that no device count or order can change a bit. Kernels
+that look at the share of active neighbours take `contacts_with`, whose sums are whole numbers too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax.numpy as jnp
 
 from lpm.network import Layer
-from lpm.ops.hazard import MOST, UNIT_BITS
+from lpm.ops.hazard import MOST, UNIT_BITS, event_threshold
 from lpm.ops.neighbours import sum_neighbours
+from lpm.random import happens
 from lpm.types import Array
 
 ONE = 64
@@ -40,21 +43,72 @@ def contact_hazard(
         dt: Length of a step in days.
         where: bool [rows], who can be infected; the hazard of others is 0. None = everybody.
     """
-    outside = infectivity if activity is None else jnp.round(infectivity * activity).astype(jnp.uint8)
-    units = jnp.uint32(0)
+    units = None
     for layer in networks.values():
-        spread = infectivity if layer.home else outside
-        pressure = sum_neighbours(layer, _contact, spread, where=where)
-        full = ONE * ONE if "intensity" in layer.columns else ONE
-        scale = layer.scale.reshape(()) * jnp.float32(dt * 2.0**UNIT_BITS / full)
-        if layer.complete:
-            scale = scale * layer.columns["rate"].reshape(())
-        hazard = pressure.astype(jnp.float32) * (per_contact * scale)
-        if activity is not None and not layer.home:
-            hazard = hazard * activity
-        units = units + jnp.round(jnp.minimum(hazard, jnp.float32(MOST))).astype(jnp.uint32)
-        units = jnp.minimum(units, jnp.uint32(MOST))
-    return units
+        units = _with(layer, units, infectivity, activity, per_contact, dt, where, lambda hazard, _: hazard, None)
+    return jnp.zeros(infectivity.shape, jnp.uint32) if units is None else units
+
+
+def exposed(
+    networks: Mapping[str, Layer],
+    infectivity: Array,
+    activity: Array | None,
+    per_contact: Array,
+    dt: float,
+    where: Array,
+    draws: Array,
+) -> Array:
+    """Return bool [rows], who among `where` is infected in this step.
+
+    The chance is that of `contact_hazard`, whose arguments these are; it is compared with `draws`, uint32 [rows], in
+    the same pass over the rows that sums the last layer, so that nobody else costs anything.
+    """
+    units, layers = None, list(networks.values())
+    for layer in layers[:-1]:
+        units = _with(layer, units, infectivity, activity, per_contact, dt, where, lambda hazard, _: hazard, None)
+    if not layers:
+        return jnp.zeros(infectivity.shape, bool)
+    return _with(layers[-1], units, infectivity, activity, per_contact, dt, where, _drawn, draws)
+
+
+def _drawn(hazard: Array, draws: Array) -> Array:
+    return happens(draws, event_threshold(hazard))
+
+
+def _with(
+    layer: Layer,
+    units: Array | None,
+    infectivity: Array,
+    activity: Array | None,
+    per_contact: Array,
+    dt: float,
+    where: Array | None,
+    rule: Callable[[Array, Any], Array],
+    values: Any,
+) -> Array:
+    """Return what `rule` (0 of no hazard) makes of the hazard `units` and that of one layer more."""
+    spread = infectivity
+    if activity is not None and not layer.home:
+        spread = jnp.round(infectivity * activity).astype(jnp.uint8)
+    full = ONE * ONE if "intensity" in layer.columns else ONE
+    scale = layer.scale.reshape(()) * jnp.float32(dt * 2.0**UNIT_BITS / full)
+    if layer.complete:
+        scale = scale * layer.columns["rate"].reshape(())
+    factor = per_contact * scale
+    own = {"units": units, "values": values} if units is not None else {"values": values}
+    if jnp.ndim(factor):
+        own["factor"] = factor
+    if activity is not None and not layer.home:
+        own["activity"] = activity
+
+    def then(pressure: Array, own: Any) -> Array:
+        hazard = pressure.astype(jnp.float32) * own.get("factor", factor)
+        if "activity" in own:
+            hazard = hazard * own["activity"]
+        hazard = jnp.round(jnp.minimum(hazard, jnp.float32(MOST))).astype(jnp.uint32)
+        return rule(jnp.minimum(own.get("units", jnp.uint32(0)) + hazard, jnp.uint32(MOST)), own["values"])
+
+    return sum_neighbours(layer, _contact, spread, where=where, then=then, own=own, sparse=units is None)
 
 
 def _contact(source: Array, _: None, columns: Mapping[str, Array]) -> Array:

@@ -33,9 +33,8 @@ from scipy.special import gammaincc
 
 from lpm.errors import InputError
 from lpm.kernel import Kernel, parameter, register
-from lpm.kernels.diffusion.contagion import ONE, contact_hazard
+from lpm.kernels.diffusion.contagion import ONE, exposed
 from lpm.network import Layer
-from lpm.ops.hazard import event_threshold
 from lpm.population import Column
 from lpm.random import Key, agent_bits, happens, purpose, threshold
 from lpm.types import Array, Columns, Tables
@@ -184,13 +183,12 @@ class SEIR(Kernel):
         spread = jnp.where(here, _at(infectivity, state), jnp.uint8(0))
         activity = agents["activity"] * _at(kept, state)
         per_agent = _at(per_contact, age) * agents["susceptible_factor"]
-        hazard = contact_hazard(networks, spread, activity, per_agent, clock.dt, state == SUSCEPTIBLE)
+        draws, susceptible = agent_bits(purpose(key, "move"), agents["id"]), (state == SUSCEPTIBLE) & here
+        infected = exposed(networks, spread, activity, per_agent, clock.dt, susceptible, draws)
         longest = leave.shape[1]
         stayed = jnp.minimum(agents["elapsed"].astype(jnp.int32), longest - 1)
-        chance = jnp.where(
-            state == SUSCEPTIBLE, event_threshold(hazard), _at(leave.reshape(-1), state * longest + stayed)
-        )
-        moves = happens(agent_bits(purpose(key, "move"), agents["id"]), chance) & here
+        leaves = happens(draws, _at(leave.reshape(-1), state * longest + stayed)) & here
+        moves = infected | ((state != SUSCEPTIBLE) & leaves)
         draw, way = agent_bits(purpose(key, "way"), agents["id"]), state * ways.shape[1] + age
         first, second = (happens(draw, _at(ways[:, :, i].reshape(-1), way)) for i in range(2))
         choice = jnp.where(first, 0, jnp.where(second, 1, 2))

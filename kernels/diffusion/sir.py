@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from lpm.kernel import Kernel, parameter, register
-from lpm.kernels.diffusion.contagion import ONE, contact_hazard
+from lpm.kernels.diffusion.contagion import ONE, exposed
 from lpm.network import Layer
 from lpm.ops.hazard import event_threshold, hazard_units
 from lpm.population import Column
@@ -77,8 +77,8 @@ class SIR(Kernel):
         agents = tables["agents"]
         state, here = agents["state"], agents["present"]
         infectivity = ((state == INFECTIOUS) & here).astype(jnp.uint8) * jnp.uint8(ONE)
-        hazard = contact_hazard(networks, infectivity, None, params.beta, clock.dt, state == SUSCEPTIBLE)
+        draws, can_be = agent_bits(purpose(key, "move"), agents["id"]), (state == SUSCEPTIBLE) & here
+        infected = exposed(networks, infectivity, None, params.beta, clock.dt, can_be, draws)
         recovery = event_threshold(hazard_units(params.gamma * jnp.float32(clock.dt)))
-        chance = jnp.where(state == SUSCEPTIBLE, event_threshold(hazard), recovery)
-        moves = happens(agent_bits(purpose(key, "move"), agents["id"]), chance) & (state != RECOVERED) & here
-        return {"state": state + moves.astype(jnp.uint8)}
+        recovered = happens(draws, recovery) & (state == INFECTIOUS) & here
+        return {"state": state + (infected | recovered).astype(jnp.uint8)}

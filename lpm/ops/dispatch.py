@@ -84,6 +84,8 @@ def chosen(op: str, platform: str | None = None) -> tuple[str, str]:
             passed.append(f"{name}: none for this op")
         elif reason := unavailable(name):
             passed.append(f"{name}: {reason}")
+        elif name != "xla" and have[name] is have["xla"]:
+            passed.append(f"{name}: no loop of its own, none is faster")
         else:
             return name, "; ".join([f"first choice on {platform}" if not passed else f"on {platform}", *passed])
     raise AssertionError(f"op '{op}' lost its XLA reference")

@@ -38,6 +38,8 @@ def _groups(values: Array, group: Array, groups: int) -> Array:
 
 def _scattered(values: Array, group: Array, groups: int) -> Array:
     """Return int64 [groups]; negative groups do not count from the end, as an index of an array would."""
+    if groups == 1:  # a plain sum is several times faster than a scatter
+        return jnp.where(group == 0, values, 0).sum(keepdims=True)
     zeros = jnp.zeros(groups, jnp.int64)
     return zeros.at[group].add(values, mode="drop", wrap_negative_indices=False)
 

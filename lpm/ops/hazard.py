@@ -1,19 +1,17 @@
 r"""From hazards to the thresholds that draws are compared with, in integers only.
 
-A hazard x is held in units of 2^-24. The chance of an event, 1 - exp(-x), comes from three small constant tables of
-exp(-k), computed once in decimal arithmetic, and exact 32-bit multiplications: the same bits on every backend, device
-and platform, which `1 - exp(-x)` in floating point does not give.
+A hazard x is held in units of 2^-24. The chance of an event, 1 - exp(-x), is computed in 64-bit integers:
+:math:`e^{-x} = 2^{-n} 2^{-f}` with n the whole part and f the first 32 bits of the fraction of :math:`x \log_2 e`, and
+:math:`2^{-f}` a polynomial of degree 7. The same bits come out on every backend, device and platform, which
+`1 - exp(-x)` in floating point does not give; they are off by less than 2^-29, and never fall as x grows.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal, getcontext
-from functools import cache
-
+import jax
 import jax.numpy as jnp
-import numpy as np
 
-from lpm.types import Array, HostArray
+from lpm.types import Array
 
 UNIT_BITS = 24
 """A hazard of 1 is 2^24 units."""
@@ -22,17 +20,11 @@ MOST = (1 << 28) - 1
 """Largest hazard in units (just under 16: a chance of 0.9999999); larger ones are held there."""
 
 
-@cache
-def survival_tables() -> tuple[HostArray, HostArray, HostArray]:
-    """Return exp(-k 2^-4), exp(-k 2^-14) and exp(-k 2^-24) as uint32 fractions of 2^32 - 1."""
-    getcontext().prec = 30
-    scale = Decimal(2**32 - 1)
+LOG2_E = 49_570_624_150
+"""log2(e) in units of 2^-35."""
 
-    def table(length: int, bits: int) -> HostArray:
-        step = Decimal(1) / Decimal(2**bits)
-        return np.array([int((scale * (-step * k).exp()).to_integral_value()) for k in range(length)], np.uint32)
-
-    return table(256, 4), table(1024, 14), table(1024, 24)
+POWERS = (2_977_044_460, 1_031_764_701, 238_385_821, 41_299_193, 5_703_695, 633_068, 46_634)
+"""Coefficients of 1 - 2^-f = f (c1 - f (c2 - f (c3 - ...))) in units of 2^-32: a least-squares fit over [0, 1]."""
 
 
 def hazard_units(hazard: Array) -> Array:
@@ -47,17 +39,15 @@ def event_threshold(units: Array) -> Array:
     Args:
         units: uint32, x in units of 2^-24; above `MOST` held there.
     """
-    units = jnp.minimum(units, jnp.uint32(MOST))
-    coarse, middle, fine = (jnp.asarray(t) for t in survival_tables())
-    index = units.astype(jnp.int32)
-    survival = multiply_high(
-        multiply_high(
-            coarse.at[index >> 20].get(mode="promise_in_bounds"),
-            middle.at[(index >> 10) & 1023].get(mode="promise_in_bounds"),
-        ),
-        fine.at[index & 1023].get(mode="promise_in_bounds"),
-    )
-    return jnp.where(units == 0, jnp.uint32(0), jnp.uint32(0xFFFF_FFFF) - survival)
+    with jax.enable_x64(True):
+        powers = jnp.minimum(units, jnp.uint32(MOST)).astype(jnp.uint64) * jnp.uint64(LOG2_E)
+        fraction = (powers >> jnp.uint64(27)) & jnp.uint64(0xFFFF_FFFF)
+        gone = jnp.full_like(fraction, POWERS[-1])
+        for coefficient in reversed(POWERS[:-1]):
+            gone = jnp.uint64(coefficient) - ((fraction * gone) >> jnp.uint64(32))
+        half = jnp.uint64(1 << 31)
+        survival = (jnp.uint64(1 << 32) - ((fraction * gone + half) >> jnp.uint64(32))) >> (powers >> jnp.uint64(59))
+        return (jnp.uint64(1 << 32) - survival).astype(jnp.uint32)
 
 
 def multiply_high(a: Array, b: Array) -> Array:
@@ -74,9 +64,5 @@ def multiply_high(a: Array, b: Array) -> Array:
 
 def scaled_draw(draws: Array, count: Array) -> Array:
     """Return int32 uniform on 0 .. count - 1 from 32-bit draws (0 where count is 0), off by at most count / 2^32."""
-    low, high = jnp.uint32(0xFFFF), jnp.uint32(16)
-    n = count.astype(jnp.uint32)
-    a0, a1, b0, b1 = draws & low, draws >> high, n & low, n >> high
-    first, second, third = a0 * b0, a0 * b1, a1 * b0
-    middle = (first >> high) + (second & low) + (third & low)
-    return (a1 * b1 + (second >> high) + (third >> high) + (middle >> high)).astype(jnp.int32)
+    with jax.enable_x64(True):
+        return ((draws.astype(jnp.uint64) * count.astype(jnp.uint64)) >> jnp.uint64(32)).astype(jnp.int32)

@@ -18,10 +18,15 @@ from lpm.errors import InputError
 from lpm.network import Layer
 from lpm.ops.collective import add_shards, gather_rows, own_rows
 from lpm.ops.dispatch import chosen, forced, implement, implementation
+from lpm.ops.fixed import exact, is_fixed, is_wide, scaled
 from lpm.types import Array
 
 EdgeFunction = Callable[[Any, Any, Mapping[str, Array]], Any]
 """`edge(source, receiver, columns)`: values of the influencing agent, of the agent influenced, and of the arc."""
+
+
+RowRule = Callable[[Any, Any], Any]
+"""`then(sums, own)`: what a rule makes of an agent's sums and values."""
 
 
 def sum_neighbours(
@@ -32,11 +37,14 @@ def sum_neighbours(
     *,
     where: Array | None = None,
     bits: int = 24,
+    then: RowRule | None = None,
+    own: Any = None,
+    sparse: bool = False,
 ) -> Any:
-    """Return the sum over each agent's arcs of an edge function.
+    """Return the sum over each agent's arcs of an edge function, or what a rule of the agent makes of it.
 
-    Integers and booleans are summed as they are. Every float term is rounded to a multiple of 2^-bits and summed as a
-    64-bit integer; the sum is rounded once to float32.
+    Integers and booleans are summed as they are. Every float term is rounded to a multiple of 2^-bits (one that is
+    `lpm.ops.fixed.Fixed` is in such units already) and summed as a 64-bit integer; the sum is rounded once to float32.
 
     Args:
         layer: Who influences whom.
@@ -47,9 +55,14 @@ def sum_neighbours(
         where: bool [rows], the agents whose sum is wanted; that of others is 0 (and costs nothing where rows are
             walked one by one). None = everybody's.
         bits: Declared scale of the fixed point.
+        then: `then(sums, own)`, elementwise: what follows the sum in one pass over the rows; None = the sums.
+        own: Pytree of [rows] arrays seen by `then` as the agent's values, or None.
+        sparse: A promise: the edge function is 0 where all values of the influencing agent are 0, and `then` of sums
+            that are all 0 is 0. Loops then look only near active agents where these are few; the result is the same.
 
     Returns:
-        int32 [rows] for an integer or boolean, float32 [rows] for a float, in the structure that `edge` returns.
+        int32 [rows] for an integer or boolean, float32 [rows] for a float, in the structure that `edge` returns; with
+        `then` whatever that returns, [rows]; 0 where `where` does not hold.
 
     Raises:
         InputError: Complete mixing with an edge function of the receiver, which would look at every pair.
@@ -57,46 +70,58 @@ def sum_neighbours(
     if layer.complete:
         if receiver is not None:
             raise InputError("complete mixing: an edge function of the receiver would look at every pair of agents")
-        sums = jax.tree.map(lambda terms: _others(terms, layer.shards, bits), edge(source, None, {}))
-        return sums if where is None else jax.tree.map(lambda y: jnp.where(where, y, 0), sums)
+        sums = _each(lambda terms: _others(terms, layer.shards, bits), edge(source, None, {}))
+        return _ended(sums, own, where, then)
     everyone = jax.tree.map(lambda x: gather_rows(x, layer.shards), source)
     if layer.replicated:
-        receiver, where = jax.tree.map(lambda z: gather_rows(z, layer.shards), (receiver, where))
-    sums = implementation("neighbours")(layer, edge, everyone, receiver, where, bits)
+        receiver, where, own = jax.tree.map(lambda z: gather_rows(z, layer.shards), (receiver, where, own))
+    sums = implementation("neighbours")(layer, edge, everyone, receiver, where, bits, then, own, sparse)
     return jax.tree.map(lambda y: own_rows(y, layer.shards), sums) if layer.replicated else sums
 
 
-def _exact(terms: Array, bits: int) -> Array:
-    """Return terms as int32, floats as fixed point."""
-    if jnp.issubdtype(terms.dtype, jnp.floating):
-        return jnp.round(terms * jnp.float32(2.0**bits)).astype(jnp.int32)
-    return terms.astype(jnp.int32)
+def _ended(sums: Any, own: Any, where: Array | None, then: RowRule | None) -> Any:
+    """Return what follows the sums, 0 where `where` does not hold."""
+    results = sums if then is None else then(sums, own)
+    return results if where is None else jax.tree.map(lambda y: jnp.where(where, y, jnp.zeros((), y.dtype)), results)
 
 
-def _others(terms: Array, shards: int, bits: int) -> Array:
+def _each(function: Callable[[Any], Array], terms: Any) -> Any:
+    return jax.tree.map(function, terms, is_leaf=is_fixed)
+
+
+def _others(terms: Any, shards: int, bits: int) -> Array:
     """Return the sum over everybody else, under complete mixing."""
-    own = _exact(terms, bits)
+    own = exact(terms, bits)
     with jax.enable_x64(True):
         sums = add_shards(own.sum(dtype=jnp.int64), shards) - own.astype(jnp.int64)
-        return _scaled(sums, bits) if jnp.issubdtype(terms.dtype, jnp.floating) else sums.astype(jnp.int32)
+        return scaled(sums, bits) if is_wide(terms) else sums.astype(jnp.int32)
 
 
 @implement("neighbours", "xla")
-def _blocks(layer: Layer, edge: EdgeFunction, source: Any, receiver: Any, where: Array | None, bits: int) -> Any:
+def _blocks(
+    layer: Layer,
+    edge: EdgeFunction,
+    source: Any,
+    receiver: Any,
+    where: Array | None,
+    bits: int,
+    then: RowRule | None,
+    own: Any,
+    sparse: bool,
+) -> Any:
     filled = layer.sources < layer.size
     theirs = jax.tree.map(lambda x: _padded(x).at[layer.sources].get(mode="promise_in_bounds"), source)
     ours = jax.tree.map(lambda z: _padded(z).at[layer.receivers].get(mode="promise_in_bounds")[:, None], receiver)
 
-    def rows(terms: Array) -> Array:
-        floating = jnp.issubdtype(terms.dtype, jnp.floating)
-        exact = jnp.where(filled, _exact(terms, bits), 0)
-        with jax.enable_x64(floating):
-            blocks = exact.sum(1, dtype=jnp.int64 if floating else jnp.int32)
+    def rows(terms: Any) -> Array:
+        wide = is_wide(terms)
+        units = jnp.where(filled, exact(terms, bits), 0)
+        with jax.enable_x64(wide):
+            blocks = units.sum(1, dtype=jnp.int64 if wide else jnp.int32)
             sums = jax.ops.segment_sum(blocks, layer.receivers, layer.rows + 1, indices_are_sorted=True)[:-1]
-            sums = sums if where is None else jnp.where(where, sums, 0)
-            return _scaled(sums, bits) if floating else sums
+            return scaled(sums, bits) if wide else sums
 
-    return jax.tree.map(rows, edge(theirs, ours, layer.columns))
+    return _ended(_each(rows, edge(theirs, ours, layer.columns)), own, where, then)
 
 
 def row_width() -> int | None:
@@ -105,23 +130,28 @@ def row_width() -> int | None:
 
 
 @implement("neighbours", "numba")
-def _rows(layer: Layer, edge: EdgeFunction, source: Any, receiver: Any, where: Array | None, bits: int) -> Any:
-    from lpm.ops.loops.neighbours import sums_by_row
+def _rows(
+    layer: Layer,
+    edge: EdgeFunction,
+    source: Any,
+    receiver: Any,
+    where: Array | None,
+    bits: int,
+    then: RowRule | None,
+    own: Any,
+    sparse: bool,
+) -> Any:
+    from lpm.ops.loops.neighbours import rows
     from lpm.ops.loops.program import Untranslatable
 
     try:
-        return sums_by_row(layer, edge, source, receiver, where, bits)
+        return rows(layer, edge, source, receiver, where, bits, then, own, sparse)
     except Untranslatable as reason:
         if forced():
             raise InputError(f"backend 'numba': an edge function cannot be a loop: {reason}") from None
-        return _blocks(layer, edge, source, receiver, where, bits)
+        return _blocks(layer, edge, source, receiver, where, bits, then, own, sparse)
 
 
 def _padded(values: Array) -> Array:
     """Return the values and one zero row behind them, where empty slots and empty blocks point."""
     return jnp.concatenate([values, jnp.zeros((1, *values.shape[1:]), values.dtype)])
-
-
-def _scaled(sums: Array, bits: int) -> Array:
-    """Return int64 fixed point as float32: one rounding, then an exact power of two."""
-    return sums.astype(jnp.float32) * jnp.float32(2.0**-bits)

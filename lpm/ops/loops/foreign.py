@@ -76,6 +76,11 @@ def _warm(values: Any) -> None:
         values[i] = i
 
 
+def parts_at_once() -> int:
+    """Return into how many parts a stage is cut."""
+    return threads() * PARTS_PER_THREAD if threads() > 1 else 1
+
+
 @functools.cache
 def digest() -> str:
     """Return a digest of these loops' source: part of every name on disk, because numba looks at one file only."""
@@ -88,8 +93,7 @@ def _target(make: Callable[[str], Callable[..., None]], text: str, stages: int) 
     """Compile the loop that `make` returns for `text`, register it with XLA, and return the name it has there."""
     name = f"lpm.{make.__module__}.{make.__qualname__}.{hashlib.sha256(text.encode()).hexdigest()[:24]}.{stages}"
     loop = numba.cfunc(WORK, cache=True, error_model="numpy")(make(f"{text}#{digest()}"))
-    many, where = threads(), loop.address or 0
-    drive, parts = (_together, many * PARTS_PER_THREAD) if many > 1 else (_in_turn, 1)
+    drive, where, parts = _together if threads() > 1 else _in_turn, loop.address or 0, parts_at_once()
 
     @numba.cfunc(types.uint64(types.uint64))
     def handle(frame: Any) -> Any:

@@ -65,16 +65,52 @@ def _pairs(text: str) -> Callable[..., None]:
             if here[i]:
                 order[count] = i
                 count += 1
-        for digit in range(3):
-            pass_by_digit(draws, order, other, count, np.uint32(DIGIT * digit))
-            order, other = other, order
-        by_id(draws, ids, order, count)
+        order = sorted_by_draw(draws, ids, order, other, count)
         for place in range(0, count - 1, 2):
             first, second = order[place], order[place + 1]
             partner[first] = second
             partner[second] = first
 
     return work
+
+
+def ranks(draws: Array, ids: Array, group: Array, groups: int) -> Array:
+    """Return int32 [rows], ranks within groups: see `lpm.ops.ranks.rank_in_group`."""
+    rows = jax.ShapeDtypeStruct(draws.shape, jnp.int32)
+    found, *_ = call(_ranks, [rows, rows, rows, jax.ShapeDtypeStruct((groups,), jnp.int32)], draws, ids, group)
+    return found
+
+
+def _ranks(text: str) -> Callable[..., None]:
+    def work(frame: Any, stage: Any, part: Any, parts: Any) -> None:
+        if part > 0:
+            return
+        draws, ids, group = operand(frame, 0, np.uint32), operand(frame, 1, np.uint32), operand(frame, 2, np.int32)
+        found, seen = result(frame, 0, np.int32), result(frame, 3, np.int32)
+        order, other = result(frame, 1, np.int32), result(frame, 2, np.int32)
+        for i in range(len(draws)):
+            order[i] = i
+        order = sorted_by_draw(draws, ids, order, other, len(draws))
+        seen[:] = 0
+        for place in range(len(draws)):
+            i = order[place]
+            g = group[i]
+            found[i] = -1
+            if g >= 0 and g < len(seen):
+                found[i] = seen[g]
+                seen[g] += 1
+
+    return work
+
+
+@numba.njit
+def sorted_by_draw(draws: Any, ids: Any, order: Any, other: Any, count: Any) -> Any:
+    """Return the first `count` places of `order` sorted by (draw, id), in one of the two arrays given."""
+    for digit in range(3):
+        pass_by_digit(draws, order, other, count, np.uint32(DIGIT * digit))
+        order, other = other, order
+    by_id(draws, ids, order, count)
+    return order
 
 
 @numba.njit

@@ -1,0 +1,1 @@
+"""Kernels of decision: what an agent does of what it could do."""

@@ -1,0 +1,1 @@
+"""Kernels of herding: doing what others are seen to do."""

@@ -1,0 +1,1 @@
+"""Tests of single kernels: closed forms, published figures and slow oracles."""

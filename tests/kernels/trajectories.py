@@ -1,0 +1,70 @@
+"""What the tests of kernels share: run one kernel from given columns, and the words of its keys for an oracle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from lpm import random
+from lpm.network import Network
+
+from ..conftest import Small
+
+HostArray = np.ndarray[Any, Any]
+
+
+def trajectory(
+    kernel: str,
+    network: Network,
+    given: dict[str, Any],
+    stops: list[int],
+    *,
+    seed: int = 1,
+    shards: int = 1,
+    dt: float = 1.0,
+    **values: float,
+) -> list[dict[str, Any]]:
+    """Return the columns [size] after each number of steps in `stops` (ascending), from the columns given."""
+    size = len(next(iter(given.values())))
+    made = Small(kernel, network, size, (), steps=stops[-1], shards=shards, dt=dt)
+    member = made.member(seed=seed, arm=0, **values)
+    more = made.agents["id"].shape[0] - size
+    wide = {n: np.concatenate([v, np.zeros((more, *np.shape(v)[1:]), np.asarray(v).dtype)]) for n, v in given.items()}
+    state: Any = made.simulation.start(made.agents, member)
+    columns = {**state.agents, **{n: v[None] for n, v in made.simulation.place(wide).items()}}
+    state = type(state)(columns, {}, {}, {})
+    found: list[dict[str, Any]] = []
+    at = 0
+    for stop in stops:
+        state, _ = made.simulation.advance(state, member, made.world, at, stop - at)
+        found.append({name: np.asarray(column)[0, :size] for name, column in state.agents.items()})
+        at = stop
+    return found
+
+
+def key_of(kernel: str, step: int, purpose: str, seed: int = 1) -> random.Key:
+    """Return the key that an instance named as its kernel has for a purpose."""
+    return random.purpose(random.at_step(random.instance(random.root(seed), kernel), step), purpose)
+
+
+def words_of(key: random.Key) -> tuple[int, int, int, int]:
+    """Return a key's words for `lpm.random.scalar_bits`."""
+    first, second, third, fourth = (int(word) for word in np.asarray(key.words))
+    return first, second, third, fourth
+
+
+def drawn(kernel: str, step: int, purpose: str, *words: Any, seed: int = 1) -> HostArray:
+    """Return the draws uint32 of some words under that key."""
+    given = [jnp.asarray(word, jnp.uint32) for word in words]
+    return np.asarray(random.bits(key_of(kernel, step, purpose, seed), *given))
+
+
+def cliques(size: int, copies: int) -> Network:
+    """Return disjoint complete graphs of `size` agents each."""
+    rows = np.arange(size * copies)[:, None]
+    others = np.arange(size - 1)[None, :]
+    inside = others + (others >= rows % size)  # everybody in the clique but oneself
+    indices = (rows // size * size + inside).astype(np.int32)
+    return Network(size * copies, np.arange(size * copies + 1) * (size - 1), indices.reshape(-1)).check("test")
