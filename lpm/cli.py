@@ -194,9 +194,7 @@ def schema() -> None:
 
 @app.command()
 def bench(
-    task: Annotated[
-        str, typer.Argument(help="sir, hk, ic, deffuant, voter, threshold, market, or network (its building).")
-    ],
+    task: Annotated[str, typer.Argument(help="sir, hk, ic, deffuant, voter, threshold, market, or network.")],
     agents: Annotated[str, typer.Option(metavar="N", help="Number of agents.")] = "1000000",
     graph: Annotated[str, typer.Option(metavar="er|ba|ws", help="Network: random, scale-free, small world.")] = "er",
     steps: Annotated[str, typer.Option(metavar="N", help="Number of steps; empty: the task's own, 50 or 20.")] = "",

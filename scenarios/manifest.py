@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-import resource
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import polars as pl
 
 from lpm import __version__, derived, effects, results, score
 from lpm.kernel import declarations
+from lpm.memory import peak_memory_mb
 from lpm.metrics import Metric
 from lpm.ops import dispatch
 from lpm.policy import SCALAR
@@ -169,12 +169,6 @@ def _facts(assembly: Assembly, seconds: Mapping[str, float], interrupted: bool) 
         "parameters": list(_parameters(assembly)),
         "sources": _sources(assembly),
     }
-
-
-def peak_memory_mb() -> float:
-    """Return the largest resident memory of this process so far, in MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1024 * 1024 if platform.system() == "Darwin" else 1024)  # bytes on macOS, kilobytes elsewhere
 
 
 def _population(facts: Mapping[str, Any]) -> dict[str, Any]:

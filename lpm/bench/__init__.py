@@ -73,9 +73,9 @@ def measure(
 
     from lpm.bench.peers import peers_of
     from lpm.kernel import find
+    from lpm.memory import peak_memory_mb
     from lpm.networks import find as builder_of
     from lpm.population import Population
-    from lpm.scenarios.manifest import peak_memory_mb
 
     asked = TASKS[task]
     count = asked.steps if steps is None else steps

@@ -46,4 +46,3 @@ def test_layers_population_and_derived_metrics_say_what_they_are_from(told: dict
     assert all(layer["source"] for layer in told["layers"].values())
     assert told["population"]["sources"]
     assert told["metrics"]["reproduction"]["of"] == ["infections"]
-    assert isinstance(told["notes"], list)
