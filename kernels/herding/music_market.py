@@ -159,7 +159,7 @@ class MusicMarket(Kernel):
             part = (known % WEIGHT_UNIT).astype(jnp.uint16)
         return {
             "appetite": agents["appetite"],
-            "taken": jnp.where(takes[:, None], with_taken(agents["taken"], chosen), agents["taken"]),
+            "taken": with_taken(agents["taken"], chosen, takes),
             "song": jnp.where(takes, chosen + 1, agents["song"]).astype(jnp.uint8),
             "inequality": jnp.where(agents["present"], uneven, agents["inequality"]),
             "items": {"appeal": items["appeal"], "downloads": downloads, "part": part},

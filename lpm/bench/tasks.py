@@ -45,7 +45,7 @@ TASKS: Mapping[str, Task] = {
     "sir": Task("sir", {"beta": HAZARD[0.05], "gamma": HAZARD[0.1], "initial": 0.01}, 1),
     "hk": Task("hegselmann-krause", {"epsilon": 0.4, "weight": 1.0}, 4),  # 0.2 of opinions from 0 to 1
     "ic": Task("independent-cascade", {"p": 0.05, "initial": 0.001}, 1, steps=20, levels=(1,)),
-    "deffuant": Task("deffuant", {"epsilon": 0.4, "mu": 0.5}, 4),
+    "deffuant": Task("deffuant", {"epsilon": 0.4, "mu": 0.5, "meetings": 1.0}, 4),
     "voter": Task("voter", {"revision": 1.0, "initial": 0.5}, 1, arcs=False),
     "threshold": Task("linear-threshold", {"mean": 0.18, "initial": 0.01, "review": 1.0}, 1),
     "market": Task("music-market", {}, 4, arcs=False, steps=20, rows={"items": 48}),

@@ -59,7 +59,13 @@ def match_ties(layer: Layer, key: Key, ids: Array, present: Array, rounds: int =
     return own_rows(partner, layer.shards) if whole else partner
 
 
-@implement("matching", "numba")  # no loop of its own: XLA's form serves both
+@implement("matching", "numba")
+def _proposals_by_loop(layer: Layer, key: Key, everyone: Array, own: Array):
+    from lpm.ops.loops.matching import proposals
+
+    return proposals(layer, key, everyone, own)
+
+
 @implement("matching", "xla")
 def _proposals(layer: Layer, key: Key, everyone: Array, own: Array):
     """Return a function of (free agents, free rows) that gives int32 [rows], whom each row proposes to; size = nobody.
