@@ -191,9 +191,9 @@ def _behaviours(scenario: Scenario, schema: Mapping[str, Column]) -> tuple[tuple
 
 
 def as_arrays(params: Any) -> Any:
-    """Return `Params` whose numbers are float32 arrays, as the compiled functions take them."""
-    changed = {name: np.asarray(getattr(params, name), np.float32) for name in declarations(type(params))}
-    return replace(params, **changed)
+    """Return `Params` whose numbers are float32 arrays, as the compiled functions take them; texts stay texts."""
+    numbers = [name for name, declared in declarations(type(params)).items() if not declared.choices]
+    return replace(params, **{name: np.asarray(getattr(params, name), np.float32) for name in numbers})
 
 
 def _written(behaviours: tuple[Behaviour, ...]) -> set[str]:

@@ -237,7 +237,8 @@ def _parameters(assembly: Assembly) -> Any:
             column = instance.columns.get(declared.by, declared.by)
             setting = instance.params.get(name)
             source = declared.source if setting is None else setting.source or "set in the scenario, no source given"
-            numbers = [float(str(v)) for v in value.ravel()]  # the shortest text of a float32: 0.4, not 0.40000001
+            # the shortest text of a float32: 0.4, not 0.40000001
+            numbers = [str(v) if declared.choices else float(str(v)) for v in value.ravel()]
             shown: Any = numbers[0] if not value.ndim else numbers
             if value.ndim and declared.by:
                 shown = dict(zip(assembly.population.schema[column].levels, numbers, strict=True))

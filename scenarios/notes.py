@@ -21,8 +21,8 @@ from lpm.scenarios.assembly import Assembly
 from lpm.types import HostArray
 
 FEW = 50.0
-"""Agents; when fewer begin an epidemic, the time of its take-off differs visibly from seed to seed: the chains that each
-begins vary by about their own mean, and so n of them by 1/sqrt(n), 14 % at 50. The threshold is a guess."""
+"""Agents; when fewer begin an epidemic, the time of its take-off differs visibly from seed to seed: what one of them
+begins varies by about its own mean, and so n of them by 1/sqrt(n), 14 % at 50. The threshold is a guess."""
 
 BEGINNING = 30.0
 """Days that count as the beginning of a run that reports from its first step. A guess."""

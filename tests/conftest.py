@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,10 @@ from lpm.kernel import find
 from lpm.metrics import Metric, recorder
 from lpm.network import Network, layout
 from lpm.networks import find as find_builder
+from lpm.ops.neighbours import row_width
 from lpm.policy import Arm, plan, policy_data
 from lpm.population import Population
+from lpm.scenarios.assembly import as_arrays
 from lpm.simulation import Behaviour, Member, Model, Simulation, World
 
 jax.config.update("jax_numpy_rank_promotion", "warn")
@@ -58,7 +59,7 @@ class Small:
         columns = {column.name: column for column in self.kernel.columns}
         people = Population.build(size, tuple(columns.values()), {}) if population is None else population
         padded = -(-size // shards) * shards
-        layers = {} if network is None else {"contacts": layout(network, shards, padded, home)}
+        layers = {} if network is None else {"contacts": layout(network, shards, padded, home, row_width())}
         made = recorder(metrics, people.schema)
         self.arms, self.plan = arms, plan(arms, tuple(layers))
         behaviour = Behaviour(kernel, self.kernel, tuple(layers))
@@ -76,7 +77,7 @@ class Small:
     def member(self, seed: int = 0, arm: int = 0, **values: float) -> Member:
         """Return a batch of one."""
         params = self.kernel.Params(**values)
-        arrays = replace(params, **{n: np.asarray(getattr(params, n), np.float32) for n in params.__dataclass_fields__})
+        arrays = as_arrays(params)
         words: Any = np.array([seed & 0xFFFFFFFF, seed >> 32], np.uint32)
         one = Member(words, {self.kernel.name: arrays}, policy_data(self.arms[arm], self.plan, self.steps))
         return jax.tree.map(lambda leaf: np.asarray(leaf)[None], one)

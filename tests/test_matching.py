@@ -19,7 +19,7 @@ from lpm.ops.collective import AXIS
 from lpm.ops.matching import match_ties
 
 from .conftest import graph
-from .kernels.trajectories import words_of
+from .kernels.trajectories import tie_priority, words_of
 
 KEY = random.purpose(random.root(3), "meet")
 
@@ -49,8 +49,7 @@ def greedy(network: Network, ids: Any, here: Any) -> Any:
     for i in range(network.size):
         for j in network.indices[network.indptr[i] : network.indptr[i + 1]]:
             if i < j and here[i] and here[j]:
-                low, high = sorted((int(ids[i]), int(ids[j])))
-                ties.append((random.scalar_bits(words, (low, high)), i, int(j)))
+                ties.append((tie_priority(words, int(ids[i]), int(ids[j])), i, int(j)))
     partner = np.full(network.size, -1)
     for _, i, j in sorted(ties):
         if partner[i] < 0 and partner[j] < 0:

@@ -6,11 +6,11 @@ susceptible, in the step in which the people who arrived, :math:`A_p(t) = m^0_p 
 .. math:: w_p (k + 1 - u_p)
 
 with m the people who arrive infected per day, w the people that an agent of the place stands for on average and u an
-offset in [0, 1): systematic sampling, which brings the expected number of *people* whatever an agent stands for, and
-never more than one agent more or less than expected; independent chances would add a Poisson spread to an epidemic that
-few agents start. The offsets, :math:`u_p = \mathrm{frac}(u + \sum_{q<p} m^0_q / w_q)` with one uniform u for all, make
-the same hold for all places together at the start. An agent that is not susceptible any more when its turn comes is
-an arrival that changes nothing.
+offset in [0, 1), counted in 1/1024 person: systematic sampling, which brings the expected number of *people* whatever
+an agent stands for, and never more than one agent more or less than expected; independent chances would add a Poisson
+spread to an epidemic that few agents start. The offsets, :math:`u_p = \mathrm{frac}(u + \sum_{q<p} m^0_q / w_q)` with
+one uniform u for all, make the same hold for all places together at the start. An agent that is not susceptible any
+more when its turn comes is an arrival that changes nothing.
 Reference: imported infections as a forcing, M. J. Keeling and P. Rohani, 2008, doi:10.1515/9781400841035; systematic
 sampling, W. G. Madow and L. H. Madow, 1944, doi:10.1214/aoms/1177731312.
 """
@@ -30,8 +30,14 @@ from lpm.network import Layer
 from lpm.ops.groups import sum_by_group
 from lpm.ops.ranks import rank_in_group
 from lpm.population import WEIGHT_UNIT, Column
-from lpm.random import Key, agent_bits, bits, purpose
+from lpm.random import GOLDEN, Key, agent_bits, bits, purpose
 from lpm.types import Array, Columns, Tables
+
+MOST = 2**32 - 1
+"""The longest wait, over 4 million people in 1/1024 person; those farther back in the order wait for ever."""
+
+FINE = 4_095.0
+"""People per step below which millionths of them are counted."""
 
 
 @register
@@ -40,7 +46,9 @@ class Importation(Kernel):
 
     name = "importation"
     columns = (
-        Column("arrivals_left", "float32", "people to arrive before the agent is exposed", "people", (0, np.inf)),
+        Column(
+            "arrivals_left", "uint32", "people to arrive before the agent is exposed, 0 = nothing more", "1/1024 person"
+        ),
     )
     reads = ("state", "place")
     writes = ("state", "arrivals_left")
@@ -76,7 +84,7 @@ class Importation(Kernel):
 
     @classmethod
     def prepare(cls, params: Any, tables: Tables, clock: Any) -> Any:
-        """Return people at the start and per step, and people per agent, each [places]."""
+        """Return people at the start (1/1024 person), people per step, and people per agent, each [places]."""
         agents = tables["agents"]
         place, here = agents["place"].astype(jnp.int32), agents["present"]
         count = params.initial.shape[0]
@@ -95,29 +103,39 @@ class Importation(Kernel):
         rank = rank_in_group(draws, agents["id"], place, count, clock.shards)
         expected = initial / jnp.maximum(weight, np.float32(1 / WEIGHT_UNIT))
         first = bits(purpose(key, "offset"), 0).astype(jnp.float32) * np.float32(2.0**-32)
-        before = jnp.cumsum(expected) - expected
-        offset = (first + before) % 1.0
+        offset = (first + (jnp.cumsum(expected) - expected)) % 1.0
         own = jnp.minimum(place, count - 1)
-        turn = (rank + 1 - _at(offset, own)) * _at(weight, own)
-        waiting = jnp.where(rank < 0, 0, turn)  # 0: no turn to wait for any more
-        return _exposed(agents | {"arrivals_left": waiting}, initial)
+        turn = _units((rank + 1 - _at(offset, own)) * _at(weight, own))
+        waiting = jnp.where((rank < 0) | (turn == jnp.uint32(MOST)), jnp.uint32(0), turn)
+        return _exposed({**agents, "arrivals_left": waiting}, _units(initial))
 
     @classmethod
     def step(
         cls, key: Key, tables: Tables, networks: Mapping[str, Layer], params: Any, clock: Any
     ) -> Mapping[str, Array]:
         """Return the order after the arrivals of a step, and the states with those who were exposed."""
-        return _exposed(tables["agents"], params[1])
+        people = params[1]
+        # what is left over of 1/1024 person is carried by steps in turn, so that the smallest rates arrive in the mean
+        turn = (clock.step.astype(jnp.uint32) * jnp.uint32(GOLDEN)) >> jnp.uint32(22)
+        fine = jnp.round(jnp.minimum(people, FINE) * jnp.float32(2.0**20)).astype(jnp.uint32)
+        arriving = jnp.where(people < FINE, (fine + turn) >> jnp.uint32(10), _units(people))
+        return _exposed(tables["agents"], arriving)
 
 
-def _exposed(agents: Columns, people: Array) -> Columns:
-    """Return what is left of the wait after `people` [places] arrived; whose wait ends is exposed (code 0 to 1)."""
+def _units(people: Array) -> Array:
+    """Return people in 1/1024 person, uint32, at most `MOST`."""
+    units = jnp.round(people * jnp.float32(1024))
+    return jnp.where(units < float(MOST), jnp.maximum(units, 0).astype(jnp.uint32), jnp.uint32(MOST))
+
+
+def _exposed(agents: Columns, arriving: Array) -> Columns:
+    """Return what is left of the wait after `arriving` [places]; whose wait ends is exposed (code 0 to 1)."""
     waiting, here = agents["arrivals_left"], agents["present"]
-    left = jnp.maximum(waiting - _at(people, agents["place"].astype(jnp.int32)), 0)
-    moves = (waiting > 0) & (left == 0) & (agents["state"] == 0) & here
+    passed = _at(arriving, agents["place"].astype(jnp.int32))
+    moves = (waiting > 0) & (waiting <= passed) & (agents["state"] == 0) & here
     return {
         "state": agents["state"] + moves.astype(agents["state"].dtype),
-        "arrivals_left": jnp.where(here, left, waiting),
+        "arrivals_left": jnp.where(here, waiting - jnp.minimum(waiting, passed), waiting),
     }
 
 

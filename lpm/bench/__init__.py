@@ -119,7 +119,7 @@ def _ours(task: Task, people: Any, network: Any, steps: int, backend: str) -> tu
     """Return the runner of lpm's own kernel, compiled, and the seconds of compiling."""
     import jax
 
-    from lpm.kernel import find
+    from lpm.kernel import declarations, find
     from lpm.metrics import Metric, recorder
     from lpm.network import layout
     from lpm.ops.dispatch import using
@@ -140,7 +140,8 @@ def _ours(task: Task, people: Any, network: Any, steps: int, backend: str) -> tu
         width = row_width()
     world = World(simulation.place({"contacts": layout(network, width=width)}))
     values = kernel.Params(**{k: np.float32(v) for k, v in task.values.items()})
-    params = replace(values, **{f: np.float32(getattr(values, f)) for f in values.__dataclass_fields__})
+    numbers = [name for name, declared in declarations(kernel.Params).items() if not declared.choices]
+    params = replace(values, **{name: np.float32(getattr(values, name)) for name in numbers})
     one = Member(np.zeros(2, np.uint32), {task.kernel: params}, policy_data(arm, made, steps))  # type: ignore[arg-type]
     member = jax.tree.map(lambda leaf: np.asarray(leaf)[None], one)
     agents = simulation.place(dict(people.columns))

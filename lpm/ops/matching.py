@@ -1,9 +1,10 @@
 """Matching on ties: random disjoint pairs of neighbours, the encounter of pairwise models on a network.
 
-Every tie {i, j} has a priority hashed from the unordered pair of outside ids. In a round each free agent proposes along
-its tie of best priority to a free neighbour, and those who propose to each other are matched. The pairs of k rounds are
-the first pairs of the greedy matching that takes ties in order of priority, so that a tie is matched only by its own
-priority and those around it, on any number of devices and in any order of agents.
+Every agent draws a token, and the priority of a tie {i, j} is a hash of the sum of both tokens: the priorities of any
+two ties are independent, and an arc costs one look-up. In a round each free agent proposes along its tie of best
+priority to a free neighbour, and those who propose to each other are matched. The pairs of k rounds are the first pairs
+of the greedy matching that takes ties in order of priority, so that a tie is matched only by its own priority and those
+around it, on any number of devices and in any order of agents.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from lpm.errors import InputError
 from lpm.network import Layer
 from lpm.ops.collective import AXIS, gather_rows, own_rows
 from lpm.ops.dispatch import implement, implementation
-from lpm.random import Key, bits
+from lpm.random import M0, M1, Key, agent_bits
 from lpm.types import Array
 
 ROUNDS = 3
@@ -40,63 +41,62 @@ def match_ties(layer: Layer, key: Key, ids: Array, present: Array, rounds: int =
     if layer.complete:
         raise InputError("match ties: a layer of complete mixing stores no ties; pairs of everybody are match_pairs")
     whole = layer.shards > 1 and layer.replicated
-    everyone = gather_rows(ids, layer.shards)
-    own_ids = everyone if whole else ids
     split = layer.shards > 1 and not whole
     first = jax.lax.axis_index(AXIS) * layer.rows if split else 0
     me = first + jnp.arange(layer.rows, dtype=jnp.int32)
-    propose = implementation("matching")(layer, key, everyone, own_ids)
-    free = gather_rows(present, layer.shards)
+    token = jnp.where(present, agent_bits(key, ids) | jnp.uint32(1), jnp.uint32(0))  # odd; 0 = is not to be had
+    free = gather_rows(token, layer.shards)
     partner = jnp.full(layer.rows, -1, jnp.int32)
     for _ in range(rounds):
-        proposal = propose(free, free[me])
+        proposal = implementation("matching")(layer, free, free[me], me)
         proposals = gather_rows(proposal, layer.shards) if split else proposal
         asked = jnp.minimum(proposal, layer.size - 1)
         mutual = (proposal < layer.size) & (proposals.at[asked].get(mode="promise_in_bounds") == me)
         partner = jnp.where(mutual, proposal, partner)
         taken = gather_rows(mutual, layer.shards) if split else mutual
-        free = free & ~taken
+        free = jnp.where(taken, jnp.uint32(0), free)
     return own_rows(partner, layer.shards) if whole else partner
 
 
 @implement("matching", "numba")
-def _proposals_by_loop(layer: Layer, key: Key, everyone: Array, own: Array):
+def _proposals_by_loop(layer: Layer, free: Array, own: Array, me: Array) -> Array:
     from lpm.ops.loops.matching import proposals
 
-    return proposals(layer, key, everyone, own)
+    return proposals(layer, free, own, me)
 
 
 @implement("matching", "xla")
-def _proposals(layer: Layer, key: Key, everyone: Array, own: Array):
-    """Return a function of (free agents, free rows) that gives int32 [rows], whom each row proposes to; size = nobody.
+def _proposals(layer: Layer, free: Array, own: Array, me: Array) -> Array:
+    """Return int32 [rows], whom each row proposes to; size = nobody.
 
     Args:
         layer: The layer.
-        key: Names the draws.
-        everyone: uint32 [size], outside ids.
-        own: uint32 [rows], those of the rows that the layer holds.
+        free: uint32 [size], tokens, 0 of those who are not to be had.
+        own: uint32 [rows], tokens of the rows that the layer holds.
+        me: int32 [rows], their positions.
     """
     none = jnp.uint32(0xFFFF_FFFF)
-    theirs = jnp.append(everyone, jnp.uint32(0)).at[layer.sources].get(mode="promise_in_bounds")
+    theirs = jnp.append(free, jnp.uint32(0)).at[layer.sources].get(mode="promise_in_bounds")
     ours = jnp.append(own, jnp.uint32(0)).at[layer.receivers].get(mode="promise_in_bounds")[:, None]
-    # the worst priority is never a tie's own, so that it can stand for no tie
-    rank = jnp.minimum(bits(key, jnp.minimum(theirs, ours), jnp.maximum(theirs, ours)), none - 1)
-    rank = jnp.where((layer.sources < layer.size) & (theirs != ours), rank, none)
+    itself = jnp.append(me, jnp.int32(-1)).at[layer.receivers].get(mode="promise_in_bounds")[:, None]
+    wanted = jnp.where((theirs > 0) & (ours > 0) & (layer.sources != itself), priority(theirs, ours), none)
     slots = layer.sources.size
     slot = jnp.arange(slots, dtype=jnp.int32).reshape(layer.sources.shape)
-    flat = layer.sources.reshape(-1)
 
     def least(values: Array) -> Array:
         return jax.ops.segment_min(values.min(1), layer.receivers, layer.rows + 1, indices_are_sorted=True)[:-1]
 
-    def propose(free: Array, here: Array) -> Array:
-        open_ = jnp.append(free, False).at[layer.sources].get(mode="promise_in_bounds")
-        wanted = jnp.where(open_, rank, none)
-        best = least(wanted)
-        block = jnp.append(best, none).at[layer.receivers].get(mode="promise_in_bounds")[:, None]
-        chosen = least(jnp.where(wanted == block, slot, slots))
-        some = here & (best < none)
-        at = jnp.where(some, jnp.minimum(chosen, slots - 1), 0)
-        return jnp.where(some, flat.at[at].get(mode="promise_in_bounds"), layer.size)
+    best = least(wanted)
+    block = jnp.append(best, none).at[layer.receivers].get(mode="promise_in_bounds")[:, None]
+    chosen = least(jnp.where(wanted == block, slot, slots))
+    at = jnp.where(best < none, jnp.minimum(chosen, slots - 1), 0)
+    return jnp.where(best < none, layer.sources.reshape(-1).at[at].get(mode="promise_in_bounds"), layer.size)
 
-    return propose
+
+def priority(one: Array, other: Array) -> Array:
+    """Return the uint32 priority of a tie from both tokens, below 2^32 - 1, which stands for no tie."""
+    x = one + other
+    for multiplier in (M0, M1):
+        x = (x ^ (x >> jnp.uint32(16))) * jnp.uint32(multiplier)
+        x = x ^ (x >> jnp.uint32(15))
+    return jnp.minimum(x, jnp.uint32(0xFFFF_FFFE))

@@ -11,7 +11,7 @@ from lpm.network import Network
 from lpm.random import scalar_bits
 
 from ..conftest import graph
-from .trajectories import key_of, trajectory, words_of
+from .trajectories import key_of, tie_priority, trajectory, words_of
 
 F = 10
 
@@ -28,7 +28,7 @@ def oracle(network: Network, culture: Any, step: int, features: int, meetings: f
     words = {name: words_of(key_of("axelrod", step, name)) for name in names}
     free, after = set(range(size)), culture.copy()
     for _ in range(3):
-        wish = {i: min((scalar_bits(words["meet"], (min(i, j), max(i, j))), j) for j in neighbours[i] & free)[1]
+        wish = {i: min((tie_priority(words["meet"], i, j), j) for j in neighbours[i] & free)[1]
                 for i in free if neighbours[i] & free}  # fmt: skip
         for i, j in wish.items():
             if i > j or wish.get(j) != i:

@@ -13,7 +13,7 @@ from lpm.network import Network
 from lpm.random import scalar_bits
 
 from ..conftest import graph
-from .trajectories import drawn, key_of, trajectory, words_of
+from .trajectories import drawn, key_of, tie_priority, trajectory, words_of
 
 
 def begin(size: int, seed: int = 1) -> Any:
@@ -28,7 +28,7 @@ def oracle(network: Network, opinion: Any, step: int, epsilon: float, mu: float,
     talk = words_of(key_of("deffuant", step, "talk"))
     free, after, met = set(range(size)), opinion.copy(), np.zeros(size, bool)
     for _ in range(3):
-        wish = {i: min((scalar_bits(meet, (min(i, j), max(i, j))), j) for j in neighbours[i] & free)[1]
+        wish = {i: min((tie_priority(meet, i, j), j) for j in neighbours[i] & free)[1]
                 for i in free if neighbours[i] & free}  # fmt: skip
         for i, j in wish.items():
             if i < j and wish.get(j) == i:

@@ -68,3 +68,10 @@ def cliques(size: int, copies: int) -> Network:
     inside = others + (others >= rows % size)  # everybody in the clique but oneself
     indices = (rows // size * size + inside).astype(np.int32)
     return Network(size * copies, np.arange(size * copies + 1) * (size - 1), indices.reshape(-1)).check("test")
+
+
+def tie_priority(words: tuple[int, int, int, int], i: int, j: int) -> int:
+    """Return the priority of a tie as `lpm.ops.matching` has it, in Python integers."""
+    tokens = sum(random.scalar_bits(words, (agent, 0)) | 1 for agent in (i, j)) & random.MASK
+    mixed = random.scalar_mix(random.scalar_mix(tokens, random.M0), random.M1)
+    return min(mixed, random.MASK - 1)

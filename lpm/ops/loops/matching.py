@@ -7,28 +7,26 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numba
 import numpy as np
 
 from lpm.network import Layer
-from lpm.ops.loops.draws import bits_of_two
 from lpm.ops.loops.foreign import call
 from lpm.ops.loops.frame import operand, result
 from lpm.ops.loops.neighbours import share
-from lpm.random import Key
+from lpm.random import M0, M1
 from lpm.types import Array
 
+FIRST, SECOND = np.uint32(M0), np.uint32(M1)
 
-def proposals(layer: Layer, key: Key, everyone: Array, own: Array) -> Callable[[Array, Array], Array]:
-    """Return the function of `lpm.ops.matching` that gives whom each row proposes to."""
+
+def proposals(layer: Layer, free: Array, own: Array, me: Array) -> Array:
+    """Return int32 [rows], whom each row proposes to: see `lpm.ops.matching`."""
     made = jax.ShapeDtypeStruct((layer.rows,), jnp.int32)
     width = layer.sources.shape[1]
     starts = layer.starts * jnp.int32(width) if width > 1 else layer.starts
-    size, words = jnp.full(1, layer.size, jnp.int32), jnp.stack([key.words[i] for i in range(4)])
-
-    def propose(free: Array, here: Array) -> Array:
-        return call(_proposals, [made], starts, layer.sources, size, words, everyone, own, free, here)[0]
-
-    return propose
+    size = jnp.full(1, layer.size, jnp.int32)
+    return call(_proposals, [made], starts, layer.sources, size, free, own, me)[0]
 
 
 def _proposals(text: str) -> Callable[..., None]:
@@ -36,21 +34,30 @@ def _proposals(text: str) -> Callable[..., None]:
 
     def work(frame: Any, stage: Any, part: Any, parts: Any) -> None:
         starts, sources, size = operand(frame, 0, np.int32), operand(frame, 1, np.int32), operand(frame, 2, np.int32)[0]
-        words, everyone, own = operand(frame, 3, np.uint32), operand(frame, 4, np.uint32), operand(frame, 5, np.uint32)
-        free, here, found = operand(frame, 6, np.uint8), operand(frame, 7, np.uint8), result(frame, 0, np.int32)
-        k0, k1, k2, k3 = words[0], words[1], words[2], words[3]
+        free, own, me = operand(frame, 3, np.uint32), operand(frame, 4, np.uint32), operand(frame, 5, np.int32)
+        found = result(frame, 0, np.int32)
         for row in range(share(starts, part, parts), share(starts, part + 1, parts)):
-            found[row] = size
-            if here[row]:
-                mine, best = own[row], none
+            mine, best, chosen = own[row], none, size
+            if mine != 0:
                 for arc in range(starts[row], starts[row + 1]):
                     other = sources[arc]
-                    if other < size and free[other]:
-                        theirs = everyone[other]
-                        if theirs != mine:
-                            rank = min(bits_of_two(k0, k1, k2, k3, min(theirs, mine), max(theirs, mine)), none - 1)
+                    if other < size and other != me[row]:
+                        theirs = free[other]
+                        if theirs != 0:
+                            rank = priority(mine, theirs)
                             if rank < best:
-                                best = rank
-                                found[row] = other
+                                best, chosen = rank, other
+            found[row] = chosen
 
     return work
+
+
+@numba.njit(inline="always")
+def priority(one: Any, other: Any) -> Any:
+    """Return `lpm.ops.matching.priority`; every operation is cast back to 32 bits, as numba widens them."""
+    x = np.uint32(one + other)
+    x = np.uint32(np.uint32(x ^ (x >> np.uint32(16))) * FIRST)
+    x = np.uint32(x ^ (x >> np.uint32(15)))
+    x = np.uint32(np.uint32(x ^ (x >> np.uint32(16))) * SECOND)
+    x = np.uint32(x ^ (x >> np.uint32(15)))
+    return min(x, np.uint32(0xFFFFFFFE))

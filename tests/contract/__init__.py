@@ -1,0 +1,1 @@
+"""The contract of a kernel, on every one that is registered."""

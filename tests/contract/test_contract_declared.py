@@ -1,0 +1,105 @@
+"""The contract of a kernel, first part: what it declares, and that it reads and writes no more.
+
+A new kernel is tested by being imported in `kernels/__init__.py`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lpm import random
+from lpm.clock import Clock
+from lpm.kernel import Kernel, declarations
+from lpm.population import IDENTITY
+
+from .world import DT, Bench, everyone
+
+SCHEDULES = ("synchronous", "random-sequential", "random pairs", "one event")
+
+
+def test_parameters_are_declared(kernel: type[Kernel]):
+    """A frozen dataclass that is a pytree; every field with unit, meaning, source and a default within bounds."""
+    params = kernel.Params
+    assert dataclasses.is_dataclass(params) and params.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    declared = declarations(params)
+    assert list(declared) == [field.name for field in dataclasses.fields(params)], "a field without parameter(...)"
+    for name, each in declared.items():
+        assert each.unit and each.meaning and each.source, f"{name}: unit, meaning and source are not all given"
+        low, high = each.bounds
+        assert low < high
+        default = getattr(params(), name)
+        if each.choices:
+            assert default in each.choices
+            continue
+        assert (np.asarray(default, float) >= low).all() and (np.asarray(default, float) <= high).all(), name
+        assert not each.prior or each.prior[0] in ("lognormal", "normal", "uniform", "beta")
+    assert len(jax.tree.leaves(params())) == sum(not each.choices for each in declared.values())
+    kernel.check(params(), "test")
+
+
+def test_documentation_tells_schedule_equation_and_reference(kernel: type[Kernel]):
+    told = f"{inspect.getdoc(sys.modules[kernel.__module__])}\n{inspect.getdoc(kernel)}"
+    assert kernel.schedule in SCHEDULES and kernel.schedule in told.lower()
+    assert ":math:" in told or ".. math::" in told
+    assert re.search(r"\b10\.\d{4,9}/\S+", told), "no reference with a DOI"
+    assert inspect.getdoc(kernel) and inspect.getdoc(kernel.Params) and inspect.getdoc(kernel.step)
+
+
+def test_columns_exist_and_fit_together(kernel: type[Kernel]):
+    own = [column.name for column in kernel.columns]
+    known = set(everyone()) | {column.name for column in IDENTITY}
+    groups = {declared.by for declared in declarations(kernel.Params).values() if declared.by}
+    assert len(set(own)) == len(own)
+    assert kernel.writes and set(kernel.writes) <= known, "a column is written that no kernel declares"
+    assert "agents" not in kernel.tables
+    for columns in kernel.tables.values():
+        assert len({column.name for column in columns}) == len(columns) and all(column.meaning for column in columns)
+    assert set(kernel.writes) <= set(own) | set(kernel.reads), "a column is written that is neither its own nor read"
+    assert groups <= set(kernel.reads), "a parameter follows a column that is not among `reads`"
+    assert set(kernel.reads) <= known | groups | {"years", "place"}
+    assert not {"id", "weight", "present"} & set(kernel.writes)
+    for column in kernel.columns:
+        assert column.meaning and (not column.levels or len(column.levels) <= np.iinfo(column.dtype).max)
+
+
+def test_step_reads_and_writes_what_it_declares(bench: Bench):
+    kernel, seen = bench.kernel, set[str]()
+
+    class Watched(dict[str, Any]):
+        def __getitem__(self, name: str) -> Any:
+            seen.add(name)
+            return super().__getitem__(name)
+
+    def one(agents: Any, others: Any, layer: Any, params: Any) -> Any:
+        clock = Clock(jnp.int32(0), DT, 1)
+        tables = {**others, "agents": Watched(agents)}
+        ready = kernel.prepare(params, tables, clock)
+        begun = kernel.init(random.root(1), tables, ready, clock)
+        return begun, kernel.step(random.root(1), tables, {"contacts": layer}, ready, clock)
+
+    params = jax.tree.map(lambda leaf: leaf[0], bench.member(1).params[kernel.name])
+    layer = bench.small.world.layers["contacts"]
+    begun, moved = jax.eval_shape(one, dict(bench.people.columns), bench.tables, layer, params)
+    declared = {table: {column.name: column for column in columns} for table, columns in kernel.tables.items()}
+    own = set(moved) - set(declared)
+    assert own == set(kernel.writes) and set(begun) - set(declared) <= set(kernel.writes)
+    for made in (begun, moved):
+        for table in set(made) & set(declared):
+            for name, values in made[table].items():
+                rows, column = len(bench.tables[table][name]), declared[table][name]
+                assert (values.shape, values.dtype) == ((rows, *column.shape), column.dtype), f"{table}.{name}"
+        for name, values in made.items():
+            if name in declared:
+                continue
+            column = bench.people.columns[name]
+            assert (values.shape, values.dtype) == (column.shape, column.dtype), name
+    allowed = {*kernel.reads, *(c.name for c in kernel.columns), *(c.name for c in IDENTITY)}
+    assert seen <= allowed, f"reads {seen - allowed}, which is not among `reads`"
