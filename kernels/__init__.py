@@ -23,11 +23,13 @@ from lpm.kernels.herding import music_market as music_market  # noqa: E402
 from lpm.kernels.herding import social_voting as social_voting  # noqa: E402
 from lpm.kernels.polarization import axelrod as axelrod  # noqa: E402
 from lpm.kernels.polarization import biased_assimilation as biased_assimilation  # noqa: E402
+from lpm.kernels.polarization import coevolving_voter as coevolving_voter  # noqa: E402
 from lpm.kernels.polarization import deffuant as deffuant  # noqa: E402
 from lpm.kernels.polarization import degroot as degroot  # noqa: E402
 from lpm.kernels.polarization import friedkin_johnsen as friedkin_johnsen  # noqa: E402
 from lpm.kernels.polarization import hegselmann_krause as hegselmann_krause  # noqa: E402
 from lpm.kernels.polarization import majority as majority  # noqa: E402
+from lpm.kernels.polarization import persuasion as persuasion  # noqa: E402
 from lpm.kernels.polarization import q_voter as q_voter  # noqa: E402
 from lpm.kernels.polarization import repulsion as repulsion  # noqa: E402
 from lpm.kernels.polarization import voter as voter  # noqa: E402

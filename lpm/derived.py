@@ -41,6 +41,19 @@ def share(flow: Series, people: Series) -> Series:
     return ratio_of(np.cumsum(flow, axis=0), people)
 
 
+def present_share(stock: Series, people: Series) -> Series:
+    """Return the share of a group's people who are in the levels of a stock now: stock / people.
+
+    Args:
+        stock: People there after each step [people].
+        people: People of the group at each step [people].
+
+    Returns:
+        Shares [1]; NaN where the group is empty.
+    """
+    return ratio_of(stock, people)
+
+
 def ratio(numerator: Series, denominator: Series) -> Series:
     """Return a ratio of two cumulative flows, as deaths / infections so far (the infection fatality).
 

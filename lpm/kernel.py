@@ -82,6 +82,8 @@ class Kernel:
         reads: Names of columns that must exist.
         writes: Names of columns that `step` and `init` return.
         schedule: "synchronous", "random-sequential", "random pairs" or "one event".
+        rewires: It moves ties: in `networks` it finds the `Ties` of a dynamic layer in the place of its rows, and
+            returns new ones, of the same slots, as {"ties": {layer: Ties}} beside its columns.
     """
 
     name: ClassVar[str]
@@ -91,6 +93,7 @@ class Kernel:
     reads: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[tuple[str, ...]] = ()
     schedule: ClassVar[str] = "synchronous"
+    rewires: ClassVar[bool] = False
 
     @classmethod
     def check(cls, params: Any, where: str, dt: float = 1.0) -> None:
@@ -128,7 +131,8 @@ class Kernel:
         Args:
             key: Names the stream of this instance and step (`lpm.random`).
             tables: Columns as they are at the beginning of the step (what earlier kernels of the step wrote included).
-            networks: The layers by name.
+            networks: The layers by name; a kernel that `rewires` finds `Ties` where they are dynamic (the rows as
+                they are now are in `Ties.layer`).
             params: What `prepare` returned.
             clock: Step number and length.
         """

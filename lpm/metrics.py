@@ -1,4 +1,4 @@
-"""Metrics: what is counted inside the scan, exactly, and rolled up to groups on the host.
+"""Counting: what the metrics need is counted inside the scan, exactly, and rolled up to groups on the host.
 
 Inside the scan only joint cells (every combination of the levels of all `by` columns) are summed, as integers; the
 groups of the report are exact sums of cells. Nothing grows with agents x steps.
@@ -16,46 +16,26 @@ import jax.numpy as jnp
 import numpy as np
 
 from lpm.errors import InputError, unknown
+from lpm.histograms import histogram
+from lpm.homophily import mixing
+from lpm.inequality import Items
+from lpm.metric import BINNED, COUNTED, SUMMED, TIED
+from lpm.metric import Metric as Metric
+from lpm.moments import moments
+from lpm.network import Layer
 from lpm.ops.groups import fraction_bits, integers_of, people_of, sum_by_group, weighted_sum_by_group
 from lpm.population import WEIGHT_UNIT, Column
-from lpm.types import Array, Columns, HostArray
+from lpm.statistic import Seen, Statistic, room_of
+from lpm.types import Array, Columns, HostArray, Tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-COUNTED = ("flow", "stock", "mean", "sum")
-"""Kinds that are summed inside the scan; "share", "ratio" and "reproduction" are derived from them on the host."""
-
 MOST_CELLS = 65_536
 """Joint cells that are held per step and metric."""
 
-
-@dataclass(frozen=True)
-class Metric:
-    """One declared metric.
-
-    Attributes:
-        name: Name of its column in the trajectory.
-        kind: "flow" (people who enter the levels in a step), "stock" (people there after it), "mean" or "sum" of a
-            numeric column over people, or a derived kind ("share", "ratio", "reproduction").
-        column: Column that is counted ("" for a derived kind).
-        levels: Codes of the levels that a flow or stock counts.
-        of: Names of the metrics that a derived one is made of.
-        by: Categorical columns by whose levels (and combinations) it is reported.
-        title: For people.
-        unit: Unit of the values.
-        interval: Mean (days) and shape of the generation interval of a "reproduction".
-    """
-
-    name: str
-    kind: str
-    column: str = ""
-    levels: tuple[int, ...] = ()
-    of: tuple[str, ...] = ()
-    by: tuple[str, ...] = ()
-    title: str = ""
-    unit: str = ""
-    interval: tuple[float, float] = (0.0, 0.0)
+MOST_NUMBERS = 1 << 20
+"""Sums that are held per step and statistic: cells times bins, or times sums."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +49,7 @@ class Recorder:
         names: Names of their levels.
         levels: Number of levels of every counted categorical column.
         bits: Declared fixed-point scale of every summed numeric column.
+        statistics: What other metrics are made of, by the metric's name.
     """
 
     metrics: tuple[Metric, ...]
@@ -77,6 +58,7 @@ class Recorder:
     names: tuple[tuple[str, ...], ...]
     levels: tuple[tuple[str, int], ...]
     bits: tuple[tuple[str, int], ...]
+    statistics: tuple[tuple[str, Statistic], ...] = ()
 
     @property
     def cells(self) -> int:
@@ -94,7 +76,20 @@ class Recorder:
             cell = cell * size + agents[name].astype(jnp.int32)
         return cell
 
-    def record(self, before: Columns, after: Columns, cell: Array, shards: int) -> dict[str, Array]:
+    @property
+    def sums(self) -> dict[str, Statistic]:
+        """The statistics, each once, by the name of their sums."""
+        return {statistic.name: statistic for _, statistic in self.statistics}
+
+    def record(
+        self,
+        before: Columns,
+        after: Columns,
+        cell: Array,
+        shards: int,
+        layers: Mapping[str, Layer] | None = None,
+        tables: Tables | None = None,
+    ) -> dict[str, Array]:
         """Return the exact sums of one step, as limbs (uint32 [..., 2]).
 
         Args:
@@ -102,6 +97,8 @@ class Recorder:
             after: Columns as it left them.
             cell: What `cell` returned.
             shards: Number of devices.
+            layers: The networks of the step; None = only what conditions of interventions look at.
+            tables: Columns of the tables beside "agents" as it left them.
         """
         weight = jnp.where(after["present"], after["weight"], 0)
         sums = {"people": sum_by_group(weight, cell, self.cells, shards)}
@@ -116,14 +113,18 @@ class Recorder:
         for column, bits in self.bits:
             values = after[column].astype(jnp.float32)
             sums[f"sum:{column}"] = weighted_sum_by_group(values, weight, cell, self.cells, bits, shards)
-        return sums
+        if layers is None:
+            return sums
+        seen = Seen(after, weight, cell, self.cells, shards, layers, tables or {})
+        return sums | {name: statistic.record(seen) for name, statistic in self.sums.items()}
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of everything that `record` returns, by name."""
         told: dict[str, tuple[int, ...]] = {"people": (self.cells, 2)}
         for column, size in self.levels:
             told |= {f"{k}:{column}": (self.cells, size, 2) for k in ("stock", "flow") if column in self.kinds(k)}
-        return told | {f"sum:{column}": (self.cells, 2) for column, _ in self.bits}
+        told |= {f"sum:{column}": (self.cells, 2) for column, _ in self.bits}
+        return told | {name: statistic.shape(self.cells) for name, statistic in self.sums.items()}
 
     def groups(self, by: Sequence[str]) -> Iterator[tuple[str, tuple[int, ...]]]:
         """Yield every group of these columns as (name, level codes in their order): margins of all subsets first."""
@@ -146,34 +147,49 @@ class Recorder:
             sums: Limbs of every step, [steps, ...], by the names of `record`.
         """
         every = list(self.groups(self.by))
-        names = tuple(name for name, _ in every)
-        people = self._by_group(people_of(sums["people"]), [pick for _, pick in every])
-        values = {"people": people}
+        names, picks = tuple(name for name, _ in every), [pick for _, pick in every]
+        weight = self._by_group(integers_of(sums["people"]), picks)
+        values = {"people": weight.astype(np.float64) / WEIGHT_UNIT}
         for metric in self.metrics:
             if metric.kind not in COUNTED:
                 continue
             declared = {name for name, _ in self.groups(metric.by)}
-            if metric.kind in ("flow", "stock"):
-                cells = people_of(sums[f"{metric.kind}:{metric.column}"])[..., list(metric.levels)].sum(-1)
-            else:
-                unit = float(WEIGHT_UNIT) * 2.0 ** dict(self.bits)[metric.column]
-                cells = integers_of(sums[f"sum:{metric.column}"]) / unit
-            table = self._by_group(cells, [pick for _, pick in every])
-            if metric.kind == "mean":
-                table = np.divide(table, people, out=np.full_like(table, np.nan), where=people > 0)
-            table[:, [name not in declared for name in names]] = np.nan
-            values[metric.name] = table
+            other = [name not in declared for name in names]
+            for column, table in zip(metric.columns, self._told(metric, sums, picks, weight), strict=True):
+                table[:, other] = np.nan
+                values[column] = table
         return names, values
 
+    def _told(
+        self, metric: Metric, sums: Mapping[str, HostArray], picks: Sequence[tuple[int, ...]], weight: HostArray
+    ) -> list[HostArray]:
+        """Return a counted metric's columns, [steps, groups] each."""
+        statistic = dict(self.statistics).get(metric.name)
+        if statistic is not None:
+            whole = integers_of(sums[statistic.name])
+            if statistic.by_cell:
+                return statistic.told(metric, self._by_group(whole, picks), weight)
+            only = statistic.told(metric, whole, weight)  # for everybody
+            return [np.concatenate([x, np.full((len(x), len(picks) - 1), np.nan)], axis=1) for x in only]
+        if metric.kind in ("flow", "stock"):
+            cells = people_of(sums[f"{metric.kind}:{metric.column}"])[..., list(metric.levels)].sum(-1)
+            return [self._by_group(cells, picks)]
+        unit = float(WEIGHT_UNIT) * 2.0 ** dict(self.bits)[metric.column]
+        table = self._by_group(integers_of(sums[f"sum:{metric.column}"]) / unit, picks)
+        if metric.kind == "mean":
+            people = weight / WEIGHT_UNIT
+            table = np.divide(table, people, out=np.full_like(table, np.nan), where=people > 0)
+        return [table]
+
     def _by_group(self, cells: HostArray, picks: Sequence[tuple[int, ...]]) -> HostArray:
-        """Return [steps, groups] from [steps, cells]: sums over the columns that a group leaves open."""
-        cube = cells.reshape(cells.shape[0], *self.sizes)
+        """Return [steps, groups, ...] from [steps, cells, ...]: sums over the columns that a group leaves open."""
+        steps, rest = cells.shape[0], cells.shape[2:]
+        cube = cells.reshape(steps, *self.sizes, *rest)
         columns: list[HostArray] = []
         for pick in picks:
             index = (slice(None), *(slice(None) if code < 0 else code for code in pick))
-            part = cube[index]
-            columns.append(part.reshape(part.shape[0], -1).sum(-1))
-        return np.stack(columns, -1)
+            columns.append(cube[index].reshape(steps, -1, *rest).sum(1))
+        return np.stack(columns, 1)
 
     def value(self, metric: str, group: str, sums: Mapping[str, Array]) -> Array:
         """Return float32, a counted metric's value (people) for one group from the sums of a step, inside the scan."""
@@ -205,7 +221,7 @@ def recorder(
         for name in metric.by:
             if name not in schema or not schema[name].levels:
                 raise unknown(f"{where}.{metric.name}.by", "group", name, [c for c in schema if schema[c].levels])
-        if metric.kind in COUNTED and metric.column not in schema:
+        if metric.kind in COUNTED and not metric.table and metric.column not in schema:
             raise unknown(f"{where}.{metric.name}", "column", metric.column, schema)
     by = tuple(name for name in schema if any(name in metric.by for metric in metrics))
     counted = {m.column for m in metrics if m.kind in ("flow", "stock")}
@@ -223,7 +239,37 @@ def recorder(
         tuple(schema[name].levels for name in by),
         tuple((name, len(schema[name].levels)) for name in sorted(counted)),
         tuple(bits),
+        tuple(
+            (metric.name, statistic_of(metric, schema, people, f"{where}.{metric.name}"))
+            for metric in metrics
+            if metric.kind in COUNTED and metric.kind not in SUMMED
+        ),
     )
     if made.cells > MOST_CELLS:
         raise InputError(f"{where}: {made.cells} combinations of {', '.join(by)}; the most is {MOST_CELLS}")
+    for name, statistic in made.statistics:
+        numbers = int(np.prod(statistic.shape(made.cells), dtype=np.int64)) // 2
+        if numbers > MOST_NUMBERS:
+            raise InputError(
+                f"{where}.{name}: {numbers} numbers a step in {made.cells} combinations of groups; the most is "
+                f"{MOST_NUMBERS}; declare fewer bins or groups"
+            )
     return made
+
+
+def statistic_of(metric: Metric, schema: Mapping[str, Column], people: float, where: str) -> Statistic:
+    """Return what a metric that is no plain sum is made of.
+
+    Raises:
+        InputError: A column, range or number of bins that does not suit it.
+    """
+    if metric.table:
+        if metric.kind != "gini" or metric.by:
+            raise InputError(f"{where}: rows of table '{metric.table}' have a Gini coefficient only, and no groups")
+        return Items(metric.table, metric.column)
+    column, room = schema[metric.column], room_of(people)
+    if metric.kind in TIED:
+        return mixing(metric, column, room, where)
+    if metric.kind in BINNED:
+        return histogram(metric, column, people, where)
+    return moments(column, 2 if metric.kind == "variance" else 4, room, where)

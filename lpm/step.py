@@ -15,7 +15,7 @@ from lpm.network import Layer
 from lpm.policy import PolicyData
 from lpm.population import WEIGHT_UNIT
 from lpm.restrictions import conditions, layers_left, parameters_left
-from lpm.ties import Ties
+from lpm.ties import Ties, refresh
 from lpm.types import Array
 
 
@@ -39,10 +39,10 @@ def step(
     layers = layers_left(model.policy, there, member.policy, triggers, number)
     since, ties = _reach(model, state, member, world, layers, triggers, clock)
     agents, view, tallies = _act(model, state, member, since, clock)
-    agents, view, tables = _behave(model, state, member, ready, agents, view, layers, triggers, clock)
+    agents, view, tables, ties = _behave(model, state, member, ready, agents, view, layers, ties, triggers, clock)
     tallies |= _in_force(model, member.policy, triggers, number)
     cell = model.recorder.cell(view) if model.moving else cell
-    record = model.recorder.record(state.agents, view, cell, model.shards)
+    record = model.recorder.record(state.agents, view, cell, model.shards, layers, tables)
     last = {name: record[name] for name in state.last}
     return State(agents, since, triggers, last, tables, ties), record | tallies
 
@@ -97,13 +97,17 @@ def _behave(
     ready: Mapping[str, Any],
     agents: dict[str, Array],
     view: dict[str, Array],
-    layers: Mapping[str, Layer],
+    layers: dict[str, Layer],
+    ties: dict[str, Ties],
     triggers: Mapping[str, Array],
     clock: Clock,
-) -> tuple[dict[str, Array], dict[str, Array], dict[str, dict[str, Array]]]:
-    """Return the stored columns, those that are seen, and the other tables, after every kernel acted in its turn."""
+) -> tuple[dict[str, Array], dict[str, Array], dict[str, dict[str, Array]], dict[str, Ties]]:
+    """Return the stored columns, those that are seen, the other tables and the ties, after every kernel's turn.
+
+    `layers` takes over the rows made anew, so that later kernels of the step see the ties that earlier ones moved.
+    """
     root, policy = random.root(member.seed), member.policy
-    tables = dict(state.tables)
+    tables, ties = dict(state.tables), dict(ties)
     for behaviour in model.behaviours:
         params = ready[behaviour.name]
         if any(path.startswith(f"{behaviour.name}.") for path in model.policy.parameters):
@@ -111,13 +115,18 @@ def _behave(
             changed = parameters_left(model.policy, behaviour.name, own, policy, triggers, clock.step)
             params = model.prepared(behaviour, changed, {**tables, "agents": agents}, clock)
         key = random.at_step(random.instance(root, behaviour.name), clock.step)
-        networks = {name: layers[name] for name in behaviour.layers}
+        networks: dict[str, Any] = {name: layers[name] for name in behaviour.layers}
+        if behaviour.kernel.rewires:
+            networks |= {name: replace(ties[name], layer=layers[name]) for name in networks if name in ties}
         seen = {**tables, "agents": behaviour.seen(view)}
-        new = behaviour.kernel.step(key, seen, networks, params, clock)
+        new = dict(behaviour.kernel.step(key, seen, networks, params, clock))
+        for name, moved in (new.pop("ties", {}) if behaviour.kernel.rewires else {}).items():
+            ties[name] = refresh(replace(moved, layer=ties[name].layer))  # policy scales a layer for one step only
+            layers[name] = replace(ties[name].layer, scale=layers[name].scale)
         written = after(behaviour, new, {**tables, "agents": {}}, like=agents)
         agents, view = agents | written["agents"], view | written.pop("agents")
         tables = written
-    return agents, view, tables
+    return agents, view, tables, ties
 
 
 def _in_force(model: Model, policy: PolicyData, triggers: Mapping[str, Array], number: Array) -> dict[str, Array]:

@@ -63,8 +63,8 @@ def summary(
     """Return the terminal's summary: one row an arm, for each metric its main figure and the effect on it.
 
     The main figure is the total of a flow, the peak of a stock, the last value of anything else, as mean over seeds.
-    Deaths come first, then the other flows; metrics that do not fit are left out and named in the remark. With one arm
-    there are no effects.
+    Deaths come first, then the other flows; metrics that do not fit are left out and named in the remark, as are vector
+    metrics (histograms, quantiles). With one arm there are no effects.
 
     Args:
         source: A run's folder, or the frame of its effects.
@@ -80,7 +80,9 @@ def summary(
     if isinstance(source, Path):
         folder = read_folder(source)
         effects, step = folder.effects, str(folder.run.get("step") or "")
-        metrics = {m.name: {"title": m.title, "kind": m.kind, "harm": m.harm} for m in folder.metrics}
+        told_of: Mapping[str, Mapping[str, Any]] = folder.run.get("metrics") or {}
+        metrics = {name: told_of.get(name) or {} for name in folder.vectors}
+        metrics |= {m.name: {"title": m.title, "kind": m.kind, "harm": m.harm} for m in folder.metrics}
     else:
         effects = source
     known = metrics or {}
@@ -89,7 +91,9 @@ def summary(
         raise InputError(f"summary: there are no effects for the group '{group}'")
     told = {(r["arm"], r["metric"], r["summary"]): r for r in rows.iter_rows(named=True)}
     arms = [str(arm) for arm in rows["arm"].unique(maintain_order=True)]
-    present = rows["metric"].unique(maintain_order=True).to_list()
+    every = rows["metric"].unique(maintain_order=True).to_list()
+    present = [name for name in every if "." not in name]
+    vectors = dict.fromkeys(name.split(".", 1)[0] for name in every if "." in name)
     kinds = {name: str((known.get(name) or {}).get("kind") or _kind(rows, name)) for name in present}
     # what the run is about first: deaths, then the other flows
     ordered = sorted(present, key=lambda name: (name != "deaths", kinds[name] != "flow", present.index(name)))
@@ -110,6 +114,9 @@ def summary(
         else:
             left_out.append(title)
     remark = f"Not shown for want of width: {', '.join(left_out)}; see report.html." if left_out else ""
+    if vectors:
+        titles = [str((known.get(name) or {}).get("title") or name.replace("_", " ")) for name in vectors]
+        remark += f"{' ' if remark else ''}In report.html, several values each: {', '.join(titles)}."
     interval = str(rows["interval"][0]) if banded else ""
     return Summary(_title(arms, seeds, interval), _table(arms, shown), remark)
 

@@ -214,6 +214,8 @@ _GENERATORS: dict[str, type[Any]] = {}
 
 def generators() -> dict[str, type[Any]]:
     """Return the registered generators of populations by name: classes with `Params`, `columns()` and `generate`."""
+    import lpm.communities as _  # registers its generator  # noqa: F401
+
     return dict(sorted(_GENERATORS.items()))
 
 

@@ -186,16 +186,36 @@ def refresh(ties: Ties) -> Ties:
     return jax.lax.cond(ties.changed, _rebuilt, lambda same: same, ties)
 
 
+def _ordered(ties: Ties) -> tuple[Array, Array, Array, Array]:
+    """Return the arcs' order by (receiver, rank of the source), where each row begins in it, receivers and sources.
+
+    Arc 2 s + e lets the other end of slot s reach end e: stable sorts put the slots of one pair in one order in both
+    rows; dead arcs go to a last row.
+    """
+    receivers = jnp.where(ties.alive[:, None], ties.ends, ties.size).reshape(-1)
+    sources = ties.ends[:, ::-1].reshape(-1)
+    by_source, _ = counting_sort(ties.rank[sources], ties.size)
+    by_row, begins = counting_sort(receivers[by_source], ties.size + 1)
+    return by_source[by_row], begins, receivers, sources
+
+
+def ordered_arcs(ties: Ties) -> tuple[Array, Array]:
+    """Return the arcs of every agent, those of lower ids first, whatever slots hold them.
+
+    Arc 2 s + e belongs to the agent `ends[s, e]` and leads to the other end of slot s.
+
+    Returns:
+        order: int32 [2 slots], arcs by (agent, rank of the other end); those of dead slots last.
+        begins: int32 [size + 1], where each agent's arcs begin in `order`, and their number.
+    """
+    order, begins, _, _ = _ordered(ties)
+    return order, begins[: ties.size + 1]
+
+
 def _rebuilt(ties: Ties) -> Ties:
     """Return the layer with rows made from its slots: a radix sort of the arcs by (receiver, rank of the source)."""
     size, slots = ties.size, ties.capacity
-    # arc 2 s + e lets the other end of slot s reach end e: stable sorts put the slots of one pair in one order in both
-    # rows; dead arcs go to a last row
-    receivers = jnp.where(ties.alive[:, None], ties.ends, size).reshape(-1)
-    sources = ties.ends[:, ::-1].reshape(-1)
-    by_source, _ = counting_sort(ties.rank[sources], size)
-    by_row, begins = counting_sort(receivers[by_source], size + 1)
-    order = by_source[by_row]
+    order, begins, receivers, sources = _ordered(ties)
     row, source = receivers[order], sources[order]
     kept, alive = row < size, ties.alive
     if ties.simple:

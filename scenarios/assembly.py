@@ -21,6 +21,7 @@ from lpm.population import WEIGHT_UNIT, Column, Population
 from lpm.scenarios import parameters, registries
 from lpm.scenarios.layers import NetworkFacts, build_layer, degree_rank, dynamic, facts_of
 from lpm.scenarios.levers import arm_of
+from lpm.scenarios.measured import BELONGS
 from lpm.scenarios.options import Progress
 from lpm.scenarios.people import people_of
 from lpm.scenarios.schema import Scenario
@@ -148,12 +149,10 @@ def _metrics(scenario: Scenario, schema: Mapping[str, Column]) -> list[Metric]:
     made: list[Metric] = []
     for name, table in scenario.metrics.items():
         place, kind = f"{scenario.label}: metrics.{name}", table.kind
-        column, levels = "", ()
+        column, levels = table.of_column or "", ()
         if kind in ("flow", "stock"):
             column = table.column
             levels = tuple(schema[column].code(level, place) for level in (getattr(table, kind) or ()))
-        elif kind in ("mean", "sum"):
-            column = getattr(table, kind)
         by = table.by
         if table.refers and not by:  # a derived metric is told for the groups of what it is made of
             by = tuple(c for c in schema if all(c in scenario.metrics[of].by for of in table.refers))
@@ -168,6 +167,7 @@ def _metrics(scenario: Scenario, schema: Mapping[str, Column]) -> list[Metric]:
                 table.title or name.replace("_", " ").capitalize(),
                 table.unit,
                 table.interval or (0.0, 0.0),
+                **{key: value for key in BELONGS if key != "interval" and (value := getattr(table, key)) is not None},
             )  # fmt: skip
         )
     return made

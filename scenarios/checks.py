@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 
 from lpm.errors import InputError, unknown
+from lpm.metric import TIED
 from lpm.population import Column
 from lpm.scenarios import draws, paths, registries, resolved, tables
 from lpm.scenarios.check_measures import check_arms, check_surveys, moment
@@ -157,22 +158,46 @@ def _check_metric(scenario: Scenario, name: str, metric: Metric, columns: Mappin
             if not columns[metric.column].levels:
                 raise InputError(f"{where}.column: expected a column with levels, got '{metric.column}'")
             columns[metric.column].code(level, f"{where}.{metric.kind}")
-    for column in (metric.mean, metric.sum):
-        if column is not None and column not in columns:
-            raise unknown(f"{where}.{metric.kind}", "column", column, columns)
-        if column is not None and columns[column].levels:
-            raise InputError(f"{where}.{metric.kind}: expected a column of numbers, got '{column}', which has levels")
-        if column is not None and not all(abs(limit) < float("inf") for limit in columns[column].limits()):
-            raise InputError(f"{where}.{metric.kind}: declare bounds of column '{column}', to sum it exactly")
+    _check_column(scenario, where, metric, columns)
     _check_ring(scenario, name, (name,))
     for other in metric.refers:
         if other not in metrics:
             raise unknown(f"{where}.{metric.kind}", "metric", other, metrics)
-        if metrics[other].kind != "flow":
-            raise InputError(f"{where}.{metric.kind}: expected a flow, got '{other}', which is a {metrics[other].kind}")
+        wanted = ("flow", "stock") if metric.kind == "share" else ("flow",)
+        if metrics[other].kind not in wanted:
+            got = f"'{other}', which is a {metrics[other].kind}"
+            raise InputError(f"{where}.{metric.kind}: expected a {' or '.join(wanted)}, got {got}")
         for by in metric.by:
             if by not in metrics[other].by:
                 raise InputError(f"{where}.by: '{by}' is not among the columns of metric '{other}' that it is made of")
+
+
+def _check_column(scenario: Scenario, where: str, metric: Metric, columns: Mapping[str, Column]) -> None:
+    """Check the column, layer and table that a metric is told of."""
+    column, place = metric.of_column, f"{where}.{metric.kind}"
+    layers = [layer.name for layer in scenario.networks]
+    if metric.layer is not None and metric.layer not in layers:
+        raise unknown(f"{where}.layer", "layer", metric.layer, layers)
+    if metric.table is not None:
+        if metric.table not in scenario.tables:
+            raise unknown(f"{where}.table", "table", metric.table, scenario.tables)
+        kernels = registries.kernels_of(scenario).values()
+        there = [each.name for kernel in kernels for each in kernel.tables.get(metric.table, ())]
+        if column is not None and column not in there:
+            raise unknown(place, f"column of table '{metric.table}'", column, there)
+        return
+    if column is None:
+        return
+    if column not in columns:
+        raise unknown(place, "column", column, columns)
+    if metric.kind in TIED and columns[column].levels:
+        return
+    if columns[column].levels:
+        raise InputError(f"{place}: expected a column of numbers, got '{column}', which has levels")
+    bounded = all(abs(limit) < float("inf") for limit in columns[column].limits())
+    placed = metric.kind == "cross_cutting" or (metric.range is not None and metric.kind != "gini")
+    if not bounded and not placed:
+        raise InputError(f"{place}: declare bounds of column '{column}', to sum it exactly")
 
 
 def _check_ring(scenario: Scenario, name: str, path: tuple[str, ...]) -> None:
@@ -189,6 +214,8 @@ def _check_data(scenario: Scenario, columns: Mapping[str, Column]) -> None:
         where = f"{scenario.label}: data.{name}"
         if name not in scenario.metrics:
             raise unknown(where, "metric", name, scenario.metrics)
+        if scenario.metrics[name].kind in ("histogram", "quantiles"):
+            raise InputError(f"{where}: metric '{name}' is several columns; expected one that is a single number")
         if scenario.start is None:
             raise InputError(f"{where}: observed figures have dates; expected a key 'start' in the scenario")
         if observed.group is not None and observed.group not in columns:

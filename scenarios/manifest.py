@@ -45,10 +45,13 @@ def with_derived(assembly: Assembly, groups: tuple[str, ...], values: Mapping[st
     weight = assembly.population.people / assembly.population.size
     made: dict[str, HostArray] = {"people": people}
     counted: dict[str, HostArray] = dict(values)
+    kinds = {metric.name: metric.kind for metric in assembly.metrics}
 
     def told(metric: Metric) -> HostArray:
         first = counted[metric.of[0]]
-        if metric.kind == "share":
+        if metric.kind == "share" and kinds[metric.of[0]] == "stock":
+            new = derived.present_share(first, people)
+        elif metric.kind == "share":
             new = derived.share(first, people)
         elif metric.kind == "ratio":
             new = derived.ratio(first, counted[metric.of[1]])
@@ -59,7 +62,7 @@ def with_derived(assembly: Assembly, groups: tuple[str, ...], values: Mapping[st
         return new
 
     for metric in assembly.metrics:
-        made[metric.name] = values[metric.name] if metric.name in values else told(metric)
+        made |= {name: values[name] if name in values else told(metric) for name in metric.columns}
     return made
 
 

@@ -33,7 +33,7 @@ class Metric:
         name: Column of the trajectory.
         title: Heading.
         unit: Unit, "" or "1" for pure numbers.
-        kind: "flow", "stock", "mean", "sum", "share", "ratio" or "reproduction".
+        kind: "flow", "share", "variance" or another kind of `lpm.metric`.
         harm: Fewer is better.
         of: Metrics that it is derived from.
     """

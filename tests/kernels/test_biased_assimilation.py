@@ -78,6 +78,7 @@ def test_one_step_is_the_direct_computation():
         assert abs(found["opinion"][i] - (2 * (own * y[i] + up) / (own + up + down) - 1)) < 2e-6
 
 
+@pytest.mark.full
 def test_order_and_devices_change_nothing():
     """At a size that no vector width divides: powers must not depend on where an agent stands."""
     size = 613

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy import stats
 
 from lpm.kernels.decision.choice import ACTIONS, CONTEXTS, NEVER, Choice
@@ -32,6 +33,7 @@ def acted(archetype: Values, context: Values, temperature: float, steps: int = 1
     return host(go(small, batch, state, 0, steps))["action"][0, : len(archetype)]
 
 
+@pytest.mark.full
 def test_every_action_is_the_one_that_the_draw_names():
     """Agent by agent from the scalar draws; within 1e-6 of a boundary float32 may fall on the other side."""
     generator = np.random.default_rng(2)

@@ -40,6 +40,7 @@ def test_the_front_on_a_ring(half: int):
         assert adopted == 2 * half + 1 + 2 * count * max(half - k + 1, 0)
 
 
+@pytest.mark.full
 def test_it_spreads_on_the_lattice_and_fails_on_the_random_network():
     """Centola and Macy (2007): with k = 2 it fills the ring lattice, and dies at once where all ties are rewired.
 

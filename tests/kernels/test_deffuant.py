@@ -80,6 +80,7 @@ def test_number_of_clusters_under_complete_mixing(epsilon: float, expected: tupl
     assert abs(end.astype(np.float64).mean() - begin(size, 2).astype(np.float64).mean()) < 1e-5
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("builder", ["complete", "barabasi-albert"])
 def test_devices_change_nothing(builder: str):
     network = graph(builder, 901) if builder == "complete" else graph(builder, 901, ties=3)

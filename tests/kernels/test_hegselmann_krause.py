@@ -68,6 +68,7 @@ def test_complete_mixing_is_the_rule_on_the_complete_graph():
     assert np.abs(found - oracle(everyone, opinion, 0.3)).max() < 3e-7
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("builder", ["complete", "barabasi-albert"])
 def test_devices_change_nothing(builder: str):
     network = graph(builder, 1_001) if builder == "complete" else graph(builder, 1_001, ties=3)
@@ -94,6 +95,7 @@ def test_published_clusters_under_complete_mixing(epsilon: float, least: int, mo
     assert np.abs(ran(graph("complete", 625), end, 1, epsilon=epsilon, weight=1.0) - end).max() < 3e-7
 
 
+@pytest.mark.full
 def test_order_of_opinions_is_kept_under_complete_mixing():
     """Nobody overtakes anybody (Krause, 2000): the sorted order of the start holds at every step."""
     opinion = np.sort(begin(300, 5))

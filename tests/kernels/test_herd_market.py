@@ -65,6 +65,7 @@ def moved(connectivity: float, activity: float, size: int, seeds: int, steps: in
     return np.concatenate(changes), np.concatenate(sizes)
 
 
+@pytest.mark.full
 def test_clusters_are_those_of_a_random_graph():
     """Mean cluster of an agent 1 / (1 - c), and 1 - c / 2 clusters an agent, below the percolation.
 
@@ -91,6 +92,7 @@ def test_moments_of_the_price_changes():
         assert abs(gap.mean()) < 5 * gap.std() / np.sqrt(len(gap))
 
 
+@pytest.mark.full
 def test_excess_kurtosis_grows_towards_percolation():
     """With the mean number of orders held, the moments of the clusters give excess kurtosis that rises with c.
 

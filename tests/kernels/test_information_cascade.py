@@ -68,6 +68,7 @@ def test_a_herd_is_wrong_as_often_as_published(tie: str, wrong: float):
     assert abs(share - theory[tie]) < 4.4 * np.sqrt(wrong * (1 - wrong) / herding.sum())
 
 
+@pytest.mark.full
 def test_lengths_of_the_time_before_a_cascade():
     """No cascade after n = 2, 4, 6 agents with chance (p - p^2)^(n/2) under the coin; 4.4 standard errors each."""
     p, queues = 0.6, 20_000
@@ -77,6 +78,7 @@ def test_lengths_of_the_time_before_a_cascade():
         assert abs(none - expected) < 4.4 * np.sqrt(expected * (1 - expected) / queues)
 
 
+@pytest.mark.full
 def test_queues_are_the_same_on_four_devices():
     one, four = (queued(range(3), QUEUES, 7, shards) for shards in (1, 4))
     size = QUEUES * 7

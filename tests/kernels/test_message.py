@@ -25,6 +25,7 @@ OFTEN = 16.0
 Values = np.ndarray[Any, Any]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("visits, fading, visibility", [(OFTEN, 0.0, 1.0), (0.7, 0.3, 1.0), (1.5, 0.5, 0.4)])
 def test_hops_along_paths(visits: float, fading: float, visibility: float):
     """Along a path every hop succeeds with T = sum_k a (1 - a)^(k - 1) (1 - (1 - p)^(V f^k)), a = 1 - e^-v, f = e^-phi.
