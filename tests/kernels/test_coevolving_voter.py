@@ -36,7 +36,7 @@ class Society:
 
     def start(self, seed: int = 1, **values: float) -> tuple[Any, Any]:
         """Return the state before the first step, and the member."""
-        member = self.small.member(seed=seed, **values)
+        member = self.small.member(seed, 0, **values)
         return self.small.simulation.start(self.small.agents, member, ties={"contacts": self.ties}), member
 
     def on(self, state: Any, member: Any, at: int, count: int = 1) -> Any:
@@ -115,7 +115,7 @@ def test_ties_are_conserved_and_nobody_is_tied_to_oneself(simple: bool):
     network = graph("erdos-renyi", SIZE, mean_degree=4.0)
     society = Society(network, simple=simple)
     state, member = society.start(rewiring=0.6, per_opinion=30.0)
-    first = ends_of(state)
+    first = ends = ends_of(state)
     for at in range(0, 60, 20):
         state = society.on(state, member, at, 20)
         ends = ends_of(state)
