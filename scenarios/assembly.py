@@ -184,6 +184,10 @@ def _behaviours(scenario: Scenario, schema: Mapping[str, Column]) -> tuple[tuple
             kernel.Params, instance.params, schema, where, aliases=instance.columns, keys=("layers", "columns")
         )
         kernel.check(built, where, scenario.step_days)
+        moving = [layer.name for layer in scenario.networks if layer.dynamic]
+        if kernel.rewires and not set(instance.layers or every) & set(moving):
+            there = f"the dynamic layers are {', '.join(moving)}" if moving else "no layer has dynamic = true"
+            raise InputError(f"{where}: '{kernel.name}' moves ties and needs a dynamic layer; {there}")
         params[instance.name] = as_arrays(built)
         columns = tuple(instance.columns.items())
         behaviours.append(Behaviour(instance.name, kernel, instance.layers or every, columns))

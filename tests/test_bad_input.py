@@ -18,6 +18,14 @@ __all__ = ["call"]  # a fixture
 
 DATE = GOOD["start"]
 PAY = {"column": "wealth", "amount": 1}
+
+
+def coevolving(tables: Tables) -> None:
+    """Make the kernel one that moves ties, and count nothing of the old one."""
+    tables["kernels"] = [{"kernel": "coevolving-voter"}]
+    tables["metrics"] = {"camps": {"mean": "camp"}}
+
+
 TABLE: list[tuple[str, Callable[[Tables], None], tuple[str, ...]]] = [
     # what the TOML says
     ("unknown key", change("stepz", 3), ("unknown key 'stepz'", "did you mean 'step")),
@@ -50,6 +58,7 @@ TABLE: list[tuple[str, Callable[[Tables], None], tuple[str, ...]]] = [
     ("level table of one number", change("kernels.0.beta", {"young": 0.1}), ("kernels[0].beta", "number", "table")),
     # names that nothing answers to
     ("unknown kernel", change("kernels.0.kernel", "sirr"), ("unknown kernel 'sirr'", "did you mean 'sir'")),
+    ("fixed ties for a kernel that moves them", coevolving, ("kernels[0]", "needs a dynamic layer", "dynamic = true")),
     ("unknown builder", change("networks.0.builder", "erdos"), ("networks[0].builder", "'erdos'")),
     ("unknown generator", change("population.generator", "nycc"), ("population.generator", "'nycc'")),
     ("unknown layer", intervention(at=1, scale={"comunity": 0.5}), ("comunity", "did you mean 'community'")),
