@@ -50,18 +50,6 @@ def event_threshold(units: Array) -> Array:
         return (jnp.uint64(1 << 32) - survival).astype(jnp.uint32)
 
 
-def multiply_high(a: Array, b: Array) -> Array:
-    """Return the high 32 bits of the product of two uint32 (plus b's rounding: a = 2^32 - 1 returns b)."""
-    low, high = jnp.uint32(0xFFFF), jnp.uint32(16)
-    a0, a1, b0, b1 = a & low, a >> high, b & low, b >> high
-    first, second, third, fourth = a0 * b0, a0 * b1, a1 * b0, a1 * b1
-    middle = (first >> high) + (second & low) + (third & low)
-    product_high = fourth + (second >> high) + (third >> high) + (middle >> high)
-    product_low = (middle << high) | (first & low)
-    # a and b are fractions of 2^32 - 1, not of 2^32: (a b + b) / 2^32 makes exp(0) times b exactly b
-    return product_high + (product_low + b < product_low).astype(jnp.uint32)
-
-
 def scaled_draw(draws: Array, count: Array) -> Array:
     """Return int32 uniform on 0 .. count - 1 from 32-bit draws (0 where count is 0), off by at most count / 2^32."""
     with jax.enable_x64(True):
