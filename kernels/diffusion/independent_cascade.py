@@ -22,11 +22,11 @@ import jax
 import jax.numpy as jnp
 
 from lpm.kernel import Kernel, parameter, register
-from lpm.kernels.diffusion.contagion import ONE, exposed
+from lpm.kernels.diffusion.contagion import exposed
 from lpm.kernels.diffusion.exposure import chance_hazard, seeded
 from lpm.network import Layer
 from lpm.population import Column
-from lpm.random import Key, agent_bits, purpose
+from lpm.random import Key, purpose
 from lpm.types import Array, Columns, Tables
 
 INACTIVE, NEW, SPENT = range(3)
@@ -69,8 +69,8 @@ class IndependentCascade(Kernel):
         """Return the activation after one round."""
         agents = tables["agents"]
         state, here = agents["activation"], agents["present"]
-        trying = ((state == NEW) & here).astype(jnp.uint8) * jnp.uint8(ONE)
+        trying = (state == NEW) & here
         inactive = (state == INACTIVE) & here
-        draws = agent_bits(purpose(key, "activation"), agents["id"])
-        activated = exposed(networks, trying, None, chance_hazard(params.p), 1.0, inactive, draws)
-        return {"activation": state + (activated | (trying > 0)).astype(jnp.uint8)}
+        tries, hazard = purpose(key, "activation"), chance_hazard(params.p)
+        activated = exposed(networks, trying, None, hazard, 1.0, inactive, tries, agents["id"])
+        return {"activation": state + (activated | trying).astype(jnp.uint8)}

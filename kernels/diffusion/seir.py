@@ -183,11 +183,11 @@ class SEIR(Kernel):
         spread = jnp.where(here, _at(infectivity, state), jnp.uint8(0))
         activity = agents["activity"] * _at(kept, state)
         per_agent = _at(per_contact, age) * agents["susceptible_factor"]
-        draws, susceptible = agent_bits(purpose(key, "move"), agents["id"]), (state == SUSCEPTIBLE) & here
-        infected = exposed(networks, spread, activity, per_agent, clock.dt, susceptible, draws)
+        move, susceptible = purpose(key, "move"), (state == SUSCEPTIBLE) & here
+        infected = exposed(networks, spread, activity, per_agent, clock.dt, susceptible, move, agents["id"])
         longest = leave.shape[1]
         stayed = jnp.minimum(agents["elapsed"].astype(jnp.int32), longest - 1)
-        leaves = happens(draws, _at(leave.reshape(-1), state * longest + stayed)) & here
+        leaves = happens(agent_bits(move, agents["id"]), _at(leave.reshape(-1), state * longest + stayed)) & here
         moves = infected | ((state != SUSCEPTIBLE) & leaves)
         draw, way = agent_bits(purpose(key, "way"), agents["id"]), state * ways.shape[1] + age
         first, second = (happens(draw, _at(ways[:, :, i].reshape(-1), way)) for i in range(2))

@@ -18,11 +18,11 @@ import jax
 import jax.numpy as jnp
 
 from lpm.kernel import Kernel, parameter, register
-from lpm.kernels.diffusion.contagion import ONE, exposed
+from lpm.kernels.diffusion.contagion import exposed
 from lpm.kernels.diffusion.exposure import seeded
 from lpm.network import Layer
 from lpm.population import Column
-from lpm.random import Key, agent_bits, purpose
+from lpm.random import Key, purpose
 from lpm.types import Array, Columns, Tables
 
 
@@ -63,7 +63,7 @@ class SI(Kernel):
         """Return the states after one step."""
         agents = tables["agents"]
         ill, here = agents["state"] == 1, agents["present"]
-        infectivity = (ill & here).astype(jnp.uint8) * jnp.uint8(ONE)
-        draws = agent_bits(purpose(key, "move"), agents["id"])
-        infected = exposed(networks, infectivity, None, params.beta, clock.dt, ~ill & here, draws)
+        infectious = ill & here
+        move = purpose(key, "move")
+        infected = exposed(networks, infectious, None, params.beta, clock.dt, ~ill & here, move, agents["id"])
         return {"state": agents["state"] + infected.astype(jnp.uint8)}

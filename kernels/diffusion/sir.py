@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from lpm.kernel import Kernel, parameter, register
-from lpm.kernels.diffusion.contagion import ONE, exposed
+from lpm.kernels.diffusion.contagion import exposed
 from lpm.network import Layer
 from lpm.ops.hazard import event_threshold, hazard_units
 from lpm.population import Column
@@ -76,9 +76,9 @@ class SIR(Kernel):
         """Return the states after one step."""
         agents = tables["agents"]
         state, here = agents["state"], agents["present"]
-        infectivity = ((state == INFECTIOUS) & here).astype(jnp.uint8) * jnp.uint8(ONE)
-        draws, can_be = agent_bits(purpose(key, "move"), agents["id"]), (state == SUSCEPTIBLE) & here
-        infected = exposed(networks, infectivity, None, params.beta, clock.dt, can_be, draws)
+        infectious = (state == INFECTIOUS) & here
+        move, can_be = purpose(key, "move"), (state == SUSCEPTIBLE) & here
+        infected = exposed(networks, infectious, None, params.beta, clock.dt, can_be, move, agents["id"])
         recovery = event_threshold(hazard_units(params.gamma * jnp.float32(clock.dt)))
-        recovered = happens(draws, recovery) & (state == INFECTIOUS) & here
+        recovered = happens(agent_bits(move, agents["id"]), recovery) & (state == INFECTIOUS) & here
         return {"state": state + (infected | recovered).astype(jnp.uint8)}

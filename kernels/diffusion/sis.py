@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from lpm.kernel import Kernel, parameter, register
-from lpm.kernels.diffusion.contagion import ONE, exposed
+from lpm.kernels.diffusion.contagion import exposed
 from lpm.kernels.diffusion.exposure import seeded
 from lpm.network import Layer
 from lpm.ops.hazard import event_threshold, hazard_units
@@ -73,9 +73,9 @@ class SIS(Kernel):
         """Return the states after one step."""
         agents = tables["agents"]
         ill, here = agents["state"] == 1, agents["present"]
-        infectivity = (ill & here).astype(jnp.uint8) * jnp.uint8(ONE)
-        draws = agent_bits(purpose(key, "move"), agents["id"])
-        infected = exposed(networks, infectivity, None, params.beta, clock.dt, ~ill & here, draws)
+        infectious = ill & here
+        move = purpose(key, "move")
+        infected = exposed(networks, infectious, None, params.beta, clock.dt, ~ill & here, move, agents["id"])
         recovery = event_threshold(hazard_units(params.gamma * jnp.float32(clock.dt)))
-        recovered = happens(draws, recovery) & ill & here
+        recovered = happens(agent_bits(move, agents["id"]), recovery) & ill & here
         return {"state": agents["state"] ^ (infected | recovered).astype(jnp.uint8)}

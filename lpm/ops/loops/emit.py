@@ -28,9 +28,13 @@ def parsed(text: str) -> dict[str, Any]:
 
 @intrinsic(prefer_literal=True)
 def addresses(_: Any, text: Any, frame: Any, first: Any, load: Any) -> Any:
-    """Return where the data of all inputs begin; `load(frame, 0, i)` finds operand i, inputs begin at `first`."""
+    """Return where the data of all inputs begin; `load(frame, 0, i)` finds operand i, inputs begin at `first`.
+
+    Packed inputs are results after those of the rows, where `pack` writes their bits.
+    """
     program = parsed(text.literal_value)
     count = len(stored(program["edge"])) + len(stored(program["then"]))
+    bits = {which: len(program["results"]) + k for k, which in enumerate(packed(program))}
     kind = types.UniTuple(types.uint64, count)
     signature = kind(text, frame, first, load)
 
@@ -38,7 +42,12 @@ def addresses(_: Any, text: Any, frame: Any, first: Any, load: Any) -> Any:
         find = _found(context, signature.args[3])
         base = context.cast(builder, arguments[2], signature.args[2], types.int64)
         where = context.cast(builder, arguments[1], signature.args[1], types.uint64)
-        values = [find(builder, (where, LONG(0), builder.add(base, LONG(i)))) for i in range(count)]
+        values = [
+            find(
+                builder, (where, LONG(1), LONG(bits[i])) if i in bits else (where, LONG(0), builder.add(base, LONG(i)))
+            )
+            for i in range(count)
+        ]
         return context.make_tuple(builder, kind, values)
 
     return signature, codegen
@@ -64,11 +73,11 @@ def active(_: Any, text: Any, inputs: Any, source: Any) -> Any:
     def codegen(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
         found = ir.Constant(ir.IntType(1), 0)
         for i, (place, dtype) in enumerate(program["inputs"]):
-            if place == "source":
-                kept = ir.IntType(SIZES[dtype])
-                base = builder.inttoptr(builder.extract_value(arguments[1], i), kept.as_pointer())
-                value = builder.load(builder.gep(base, [arguments[2]]))
-                found = builder.or_(found, builder.icmp_unsigned("!=", value, ir.Constant(kept, 0)))
+            if place in ("source", "packed"):
+                kept = "bool" if dtype == "bool" else f"uint{SIZES[dtype]}"
+                value = _load(builder, arguments[1], i, (place, kept), {place: arguments[2]})
+                quiet = ir.Constant(value.type, 0)
+                found = builder.or_(found, builder.icmp_unsigned("!=", value, quiet))
         return found
 
     return signature, codegen
@@ -81,7 +90,8 @@ def accumulate(_: Any, text: Any, inputs: Any, source: Any, receiver: Any, arc: 
     signature = sums(text, inputs, types.int64, types.int64, types.int64, sums)
 
     def codegen(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        places = {"source": arguments[2], "receiver": arguments[3], "arc": arguments[4], "scalar": LONG(0)}
+        source, receiver, arc = arguments[2:5]
+        places = {"source": source, "packed": source, "receiver": receiver, "arc": arc, "scalar": LONG(0)}
         terms = _values(builder, program, [_load(builder, arguments[1], i, p, places)
                                            for i, p in enumerate(program["inputs"])])  # fmt: skip
         added = [
@@ -143,6 +153,11 @@ def stored(program: dict[str, Any] | None) -> list[Any]:
     return [] if program is None else [given for given in program["inputs"] if given[0] != "sum"]
 
 
+def packed(whole: dict[str, Any]) -> list[int]:
+    """Return the inputs of which a loop keeps a bit an agent."""
+    return [which for which, (place, _) in enumerate(whole["edge"]["inputs"]) if place == "packed"]
+
+
 def _found(context: Any, load: Any) -> Any:
     find = types.uint64(types.uint64, types.int64, types.int64)
     return context.get_function(load, context.typing_context.resolve_function_type(load, find.args, {}))
@@ -155,6 +170,13 @@ def _memory(dtype: str) -> Any:
 def _load(builder: Any, inputs: Any, number: int, given: Any, places: dict[str, Any]) -> Any:
     """Return input `number`, described as (place, dtype)."""
     place, dtype = given
+    if place == "packed":
+        kept = ir.IntType(32)
+        base = builder.inttoptr(builder.extract_value(inputs, number), kept.as_pointer())
+        word = builder.load(builder.gep(base, [builder.lshr(places[place], LONG(5))]))
+        return builder.trunc(
+            builder.lshr(word, builder.and_(builder.trunc(places[place], kept), kept(31))), TYPES[dtype]
+        )
     kept = _memory(dtype)
     base = builder.inttoptr(builder.extract_value(inputs, number), kept.as_pointer())
     value = builder.load(builder.gep(base, [places[place]]))

@@ -12,7 +12,7 @@ import numpy as np
 
 from lpm.network import Layer
 from lpm.networks.draws import mixed
-from lpm.ops.loops.emit import accumulate, active, addresses, blank, parsed, store, zeros
+from lpm.ops.loops.emit import accumulate, active, addresses, blank, packed, parsed, store, zeros
 from lpm.ops.loops.foreign import call, parts_at_once
 from lpm.ops.loops.frame import address, operand, result
 from lpm.ops.loops.program import text_of, written
@@ -39,6 +39,8 @@ def rows(
         Untranslatable: The edge function or the rule after it cannot be a loop.
     """
     told, operands, tree = text_of(edge, then, (source, receiver, layer.columns), own, bits)
+    inputs = told["edge"]["inputs"]
+    inputs[:] = [("packed", kind) if (place, kind) == ("source", "bool") else (place, kind) for place, kind in inputs]
     width = layer.sources.shape[1]
     text = written(told | {"padded": width > 1 or layer.replicated})
     starts = layer.starts * jnp.int32(width) if width > 1 else layer.starts
@@ -46,19 +48,28 @@ def rows(
     mask = jnp.ones(1, bool) if where is None else where
     results = [jax.ShapeDtypeStruct((layer.rows,), np.dtype(kind)) for kind in told["results"]]
     given = (starts, layer.sources, size, mask, *operands)
+    flags = [operands[which] for which in packed(told)]
+    results += [jax.ShapeDtypeStruct(((len(flag) + 31) // 32,), jnp.uint32) for flag in flags]
     if sparse and layer.mutual:
-        scratch = [jax.ShapeDtypeStruct((count,), jnp.int32) for count in (layer.rows, 2 * parts_at_once())]
-        found = call(_near_active, [*results, *scratch], *given, text=text, stages=2)[: len(results)]
+        results += [jax.ShapeDtypeStruct((count,), jnp.int32) for count in (layer.rows, 2 * parts_at_once())]
+        found = call(_near_active, results, *given, text=text, stages=2)
     else:
-        found = call(_everywhere, results, *given, text=text)
-    return jax.tree.unflatten(tree, found)
+        found = call(_everywhere, results, *given, text=text, stages=2 if flags else 1)
+    return jax.tree.unflatten(tree, found[: len(told["results"])])
 
 
 def _everywhere(text: str) -> Callable[..., None]:
-    """Walk all rows."""
-    padded = parsed(text)["padded"]
+    """Walk all rows, after a stage that packs what is packed."""
+    program = parsed(text)
+    padded, results, bits = program["padded"], len(program["results"]), len(packed(program))
+    flags = tuple(packed(program)) or (0,)
 
     def work(frame: Any, stage: Any, part: Any, parts: Any) -> None:
+        if bits and stage == 0:
+            for k in range(bits):
+                flag, into = operand(frame, FIXED + flags[k], np.uint8), result(frame, results + k, np.uint32)
+                pack(flag, into, len(into) * part // parts, len(into) * (part + 1) // parts)
+            return
         starts, sources = operand(frame, 0, np.int32), operand(frame, 1, np.int32)
         size, mask = operand(frame, 2, np.int32)[0], operand(frame, 3, np.uint8)
         every = len(mask) == 1 and len(starts) != 2
@@ -79,28 +90,39 @@ def _everywhere(text: str) -> Callable[..., None]:
 def _near_active(text: str) -> Callable[..., None]:
     """Walk the rows next to active agents only, where these are few; a row of inactive neighbours is 0.
 
-    Stage 0 lists the active agents and blanks all rows; stage 1 walks rows, each part those of its own range: the
-    neighbours of the listed (one that several are next to is walked again, to the same result), or all.
+    Stage 0 packs what is packed, lists the active agents and blanks all rows; stage 1 walks rows, each part those of
+    its own range: the neighbours of the listed (one that several are next to is walked again, to the same result), or
+    all.
     """
     program = parsed(text)
-    padded, results = program["padded"], len(program["results"])
+    padded, results, bits = program["padded"], len(program["results"]), len(packed(program))
+    flags = tuple(packed(program)) or (0,)
+    simple = all(place != "source" for place, _ in program["edge"]["inputs"])  # a word of zeros is 32 quiet agents
 
     def work(frame: Any, stage: Any, part: Any, parts: Any) -> None:
         starts, sources = operand(frame, 0, np.int32), operand(frame, 1, np.int32)
         size, mask = operand(frame, 2, np.int32)[0], operand(frame, 3, np.uint8)
-        listed, tally = result(frame, results, np.int32), result(frame, results + 1, np.int32)
+        listed, tally = result(frame, results + bits, np.int32), result(frame, results + bits + 1, np.int32)
         rows = len(starts) - 1
         every = len(mask) == 1 and rows != 1
         inputs = addresses(text, frame, FIXED, address)
         if stage == 0:
-            low, high, count, near = rows * part // parts, rows * (part + 1) // parts, 0, 0
+            first, last = words(rows) * part // parts, words(rows) * (part + 1) // parts
+            low, high, count, near = 32 * first, min(32 * last, rows), 0, 0
             for row in range(low, high):
                 blank(text, frame, np.int64(row), address)
-            for row in range(low, high):
-                if active(text, inputs, np.int64(row)):
-                    listed[low + count] = row
-                    count += 1
-                    near += starts[row + 1] - starts[row]
+            for k in range(bits):
+                pack(operand(frame, FIXED + flags[k], np.uint8), result(frame, results + k, np.uint32), first, last)
+            for word in range(first, last):
+                some_active = not simple
+                for k in range(bits):
+                    some_active |= result(frame, results + k, np.uint32)[word] != 0
+                if some_active:
+                    for row in range(32 * word, min(32 * word + 32, rows)):
+                        if active(text, inputs, np.int64(row)):
+                            listed[low + count] = row
+                            count += 1
+                            near += starts[row + 1] - starts[row]
             tally[2 * part], tally[2 * part + 1] = count, near
             return
         near = np.int64(0)
@@ -118,7 +140,7 @@ def _near_active(text: str) -> Callable[..., None]:
                         store(text, frame, inputs, np.int64(row), sums, address)
             return
         for other in range(parts):
-            first = rows * other // parts
+            first = 32 * (words(rows) * other // parts)
             for place in range(first, first + tally[2 * other]):
                 for way in range(starts[listed[place]], starts[listed[place] + 1]):
                     row = sources[way]
@@ -133,6 +155,31 @@ def _near_active(text: str) -> Callable[..., None]:
                             store(text, frame, inputs, np.int64(row), sums, address)
 
     return work
+
+
+@numba.njit
+def words(count: Any) -> Any:
+    """Return how many words of 32 bits hold a bit for each of `count` agents."""
+    return (count + 31) // 32
+
+
+@numba.njit
+def pack(flags: Any, into: Any, low: Any, high: Any) -> None:
+    """Write words `low` to `high` of the bits of flags (bytes 0 or 1): an eighth of the memory to gather from."""
+    for word in range(low, high):
+        found = np.uint32(0)
+        if 32 * word + 32 <= len(flags):
+            for byte in range(4):
+                eight = np.uint64(0)
+                for k in range(8):
+                    eight |= np.uint64(flags[32 * word + 8 * byte + k]) << np.uint64(8 * k)
+                # byte k of the eight is worth 2^(8 k); times 2^(56 - 7 k) it is bit k of the topmost byte
+                eight = (eight * np.uint64(0x0102040810204080)) >> np.uint64(56)
+                found |= np.uint32(eight) << np.uint32(8 * byte)
+        else:
+            for k in range(len(flags) - 32 * word):
+                found |= np.uint32(flags[32 * word + k]) << np.uint32(k)
+        into[word] = found
 
 
 @numba.njit
