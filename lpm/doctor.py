@@ -68,7 +68,8 @@ def backends(platform_name: str) -> dict[str, str]:
         elif backend not in have:
             found[backend] = "no op has an implementation for it; xla is used"
         else:
-            found[backend] = "available"
+            reason = dispatch.unavailable(backend)
+            found[backend] = f"not available: {reason}" if reason else "available"
     return found
 
 

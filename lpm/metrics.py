@@ -24,6 +24,7 @@ from lpm.metric import Metric as Metric
 from lpm.moments import moments
 from lpm.network import Layer
 from lpm.ops.groups import fraction_bits, integers_of, people_of, sum_by_group, weighted_sum_by_group
+from lpm.ops.moves import changed_limbs, moves_between_levels
 from lpm.population import WEIGHT_UNIT, Column
 from lpm.statistic import Seen, Statistic, room_of
 from lpm.types import Array, Columns, HostArray, Tables
@@ -89,6 +90,7 @@ class Recorder:
         shards: int,
         layers: Mapping[str, Layer] | None = None,
         tables: Tables | None = None,
+        last: Mapping[str, Array] | None = None,
     ) -> dict[str, Array]:
         """Return the exact sums of one step, as limbs (uint32 [..., 2]).
 
@@ -99,17 +101,23 @@ class Recorder:
             shards: Number of devices.
             layers: The networks of the step; None = only what conditions of interventions look at.
             tables: Columns of the tables beside "agents" as it left them.
+            last: What this returned for `before`, where nobody comes, goes or changes weight or cell: people are then
+                those of before, and a stock is that of before and what moved; integers, so the same to the last bit.
         """
         weight = jnp.where(after["present"], after["weight"], 0)
-        sums = {"people": sum_by_group(weight, cell, self.cells, shards)}
+        sums = {"people": sum_by_group(weight, cell, self.cells, shards) if last is None else last["people"]}
         for column, size in self.levels:
-            code = cell * size + after[column].astype(jnp.int32)
-            shape = (self.cells, size, 2)
-            if column in self.kinds("stock"):
-                sums[f"stock:{column}"] = sum_by_group(weight, code, self.cells * size, shards).reshape(shape)
+            stock, codes = f"stock:{column}", (before[column], after[column])
+            entered, left = moves_between_levels(
+                *codes, after["weight"], after["present"], cell, self.cells, size, shards
+            )
             if column in self.kinds("flow"):
-                entered = jnp.where(after[column] != before[column], weight, 0)
-                sums[f"flow:{column}"] = sum_by_group(entered, code, self.cells * size, shards).reshape(shape)
+                sums[f"flow:{column}"] = entered
+            if column in self.kinds("stock") and last is not None:
+                sums[stock] = changed_limbs(last[stock], entered, left)
+            elif column in self.kinds("stock"):
+                code = cell * size + after[column].astype(jnp.int32)
+                sums[stock] = sum_by_group(weight, code, self.cells * size, shards).reshape(self.cells, size, 2)
         for column, bits in self.bits:
             values = after[column].astype(jnp.float32)
             sums[f"sum:{column}"] = weighted_sum_by_group(values, weight, cell, self.cells, bits, shards)

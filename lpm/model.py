@@ -88,6 +88,17 @@ class Model:
         return bool(changed & set(self.recorder.by))
 
     @property
+    def steady(self) -> bool:
+        """Whether sums of people can be carried from step to step.
+
+        Nobody comes, goes or changes weight or group, and no intervention lays over what is counted.
+        """
+        changed = {name for behaviour in self.behaviours for name in behaviour.written}
+        laid = {effect.target for lever in self.policy.agents for effect in lever.effects}
+        counted = {name for name, _ in self.recorder.levels}
+        return not (changed | laid) & {"present", "weight", *self.recorder.by} and not laid & counted
+
+    @property
     def changing(self) -> set[str]:
         """The columns whose stored values a step may change: those of kernels, and what interventions do once.
 
@@ -149,7 +160,7 @@ class State:
         agents: Columns of table "agents".
         since: Per agent intervention, int32 [rows], the step at which an agent was reached.
         triggers: Per triggered intervention, whether its condition holds.
-        last: Sums of the step before, where a trigger looks at them.
+        last: Sums of the step before, where a trigger looks at them or they are carried.
         tables: Columns of the tables beside "agents", by table; every device holds all of them.
         ties: The dynamic layers; every device holds all of them.
     """

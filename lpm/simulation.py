@@ -130,7 +130,7 @@ class Simulation:
             every = (*model.policy.triggered, *model.policy.agents)
             triggers = {lever.name: jnp.bool_(False) for lever in every if lever.trigger is not None}
             last = model.recorder.record(columns, columns, model.recorder.cell(columns), model.shards)
-            return State(columns, since, triggers, last if triggers else {}, tables, ties)
+            return State(columns, since, triggers, last if triggers or model.steady else {}, tables, ties)
 
         return self._batched(one, members)
 

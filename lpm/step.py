@@ -42,7 +42,8 @@ def step(
     agents, view, tables, ties = _behave(model, state, member, ready, agents, view, layers, ties, triggers, clock)
     tallies |= _in_force(model, member.policy, triggers, number)
     cell = model.recorder.cell(view) if model.moving else cell
-    record = model.recorder.record(state.agents, view, cell, model.shards, layers, tables)
+    carried = state.last if model.steady else None
+    record = model.recorder.record(state.agents, view, cell, model.shards, layers, tables, carried)
     last = {name: record[name] for name in state.last}
     return State(agents, since, triggers, last, tables, ties), record | tallies
 

@@ -76,6 +76,8 @@ def chosen(op: str, platform: str | None = None) -> tuple[str, str]:
     if wanted != "auto":
         if wanted not in have:
             raise InputError(f"backend '{wanted}': op '{op}' has no such implementation; it has {', '.join(have)}")
+        if reason := unavailable(wanted):
+            raise InputError(f"backend '{wanted}' does not work here: {reason}")
         return wanted, "forced"
     platform = platform or jax.default_backend()
     passed: list[str] = []

@@ -1,0 +1,59 @@
+"""Moves between levels: a step costs what its changes cost, because eight equal agents are passed over at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lpm.ops.loops.foreign import call, parts_at_once
+from lpm.ops.loops.frame import operand, result
+from lpm.types import Array
+
+
+def moves(before: Array, after: Array, weight: Array, present: Array, cell: Array, sums: int, levels: int) -> Array:
+    """Return int64 [2 x sums] as `lpm.ops.moves` says; call it under `enable_x64`."""
+    if before.dtype == bool:
+        before, after = before.astype(jnp.uint8), after.astype(jnp.uint8)
+    made = [jax.ShapeDtypeStruct((2 * sums * count,), jnp.int64) for count in (1, parts_at_once())]
+    many = jnp.full(1, levels, jnp.int32)
+    total, _ = call(_moves, made, before, after, weight, present, cell, many, text=str(before.dtype), stages=2)
+    return total
+
+
+def _moves(text: str) -> Callable[..., None]:
+    """Count in every part by itself, and add the parts up in a second stage."""
+    kind = np.dtype(text.split("#")[0])
+    abreast = 8 // kind.itemsize
+
+    def work(frame: Any, stage: Any, part: Any, parts: Any) -> None:
+        total, own = result(frame, 0, np.int64), result(frame, 1, np.int64)
+        size = len(total)
+        if stage == 1:
+            for k in range(size * part // parts, size * (part + 1) // parts):
+                total[k] = 0
+                for other in range(parts):
+                    total[k] += own[other * size + k]
+            return
+        before, after = operand(frame, 0, kind), operand(frame, 1, kind)
+        weight, here = operand(frame, 2, np.uint32), operand(frame, 3, np.uint8)
+        cell, levels = operand(frame, 4, np.int32), np.int64(operand(frame, 5, np.int32)[0])
+        once, then = operand(frame, 0, np.uint64), operand(frame, 1, np.uint64)  # as many agents as fit, abreast
+        rows, first = len(before), part * size
+        for k in range(first, first + size):
+            own[k] = 0
+        blocks = (rows + abreast - 1) // abreast
+        for block in range(blocks * part // parts, blocks * (part + 1) // parts):
+            low, high = block * abreast, min((block + 1) * abreast, rows)
+            if high - low == abreast and once[block] == then[block]:
+                continue
+            for row in range(low, high):
+                if before[row] != after[row] and here[row]:
+                    start = first + np.int64(cell[row]) * levels
+                    own[start + np.int64(after[row])] += np.int64(weight[row])
+                    own[start + size // 2 + np.int64(before[row])] += np.int64(weight[row])
+
+    return work
