@@ -104,11 +104,26 @@ def accumulate(_: Any, text: Any, inputs: Any, source: Any, receiver: Any, arc: 
 
 
 @intrinsic(prefer_literal=True)
-def store(_: Any, text: Any, frame: Any, inputs: Any, row: Any, sums: Any, load: Any) -> Any:
+def targets(_: Any, text: Any, frame: Any, load: Any) -> Any:
+    """Return where the data of the results of the rows begin."""
+    kind = types.UniTuple(types.uint64, len(parsed(text.literal_value)["results"]))
+    signature = kind(text, frame, load)
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        find = _found(context, signature.args[2])
+        where = context.cast(builder, arguments[1], signature.args[1], types.uint64)
+        values = [find(builder, (where, LONG(1), LONG(i))) for i in range(kind.count)]
+        return context.make_tuple(builder, kind, values)
+
+    return signature, codegen
+
+
+@intrinsic(prefer_literal=True)
+def store(_: Any, text: Any, into: Any, inputs: Any, row: Any, sums: Any) -> Any:
     """Write a row's results: its sums (int32, or fixed point as float32), or the rule of the agent of them."""
     whole = parsed(text.literal_value)
     program, then = whole["edge"], whole["then"]
-    signature = types.void(text, types.uint64, inputs, types.int64, sums, load)
+    signature = types.void(text, into, inputs, types.int64, sums)
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         results: list[Any] = []
@@ -128,21 +143,30 @@ def store(_: Any, text: Any, frame: Any, inputs: Any, row: Any, sums: Any, load:
                     given.append(_load(builder, arguments[2], at, place, places))
                     at += 1
             results = _values(builder, then, given)
-        _write(context, builder, signature.args[5], arguments[1], arguments[3], results, whole["results"])
+        for i, (value, dtype) in enumerate(zip(results, whole["results"], strict=True)):
+            base = builder.inttoptr(builder.extract_value(arguments[1], i), _memory(dtype).as_pointer())
+            kept = builder.zext(value, _memory(dtype)) if dtype == "bool" else value
+            builder.store(kept, builder.gep(base, [arguments[3]]))
         return context.get_dummy_value()
 
     return signature, codegen
 
 
 @intrinsic(prefer_literal=True)
-def blank(_: Any, text: Any, frame: Any, row: Any, load: Any) -> Any:
-    """Write zeros as a row's results."""
+def blank(_: Any, text: Any, into: Any, low: Any, high: Any) -> Any:
+    """Write zeros as the results of rows `low` to `high`."""
     kinds = parsed(text.literal_value)["results"]
-    signature = types.void(text, types.uint64, types.int64, load)
+    signature = types.void(text, into, types.int64, types.int64)
 
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        nothing = [ir.Constant(TYPES[kind], 0) for kind in kinds]
-        _write(context, builder, signature.args[3], arguments[1], arguments[2], nothing, kinds)
+    def codegen(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        first, count = arguments[2], builder.sub(arguments[3], arguments[2])
+        byte = ir.IntType(8)
+        clear = builder.module.declare_intrinsic("llvm.memset", [byte.as_pointer(), LONG])
+        for i, dtype in enumerate(kinds):
+            size = LONG(SIZES[dtype] // 8)
+            base = builder.inttoptr(builder.extract_value(arguments[1], i), byte.as_pointer())
+            where = builder.gep(base, [builder.mul(first, size)])
+            builder.call(clear, [where, byte(0), builder.mul(count, size), ir.IntType(1)(0)])
         return context.get_dummy_value()
 
     return signature, codegen
@@ -181,14 +205,6 @@ def _load(builder: Any, inputs: Any, number: int, given: Any, places: dict[str, 
     base = builder.inttoptr(builder.extract_value(inputs, number), kept.as_pointer())
     value = builder.load(builder.gep(base, [places[place]]))
     return builder.icmp_unsigned("!=", value, ir.Constant(kept, 0)) if dtype == "bool" else value
-
-
-def _write(context: Any, builder: Any, load: Any, frame: Any, row: Any, values: list[Any], kinds: list[str]) -> None:
-    find = _found(context, load)
-    for i, (value, dtype) in enumerate(zip(values, kinds, strict=True)):
-        where = builder.inttoptr(find(builder, (frame, LONG(1), LONG(i))), _memory(dtype).as_pointer())
-        kept = builder.zext(value, _memory(dtype)) if dtype == "bool" else value
-        builder.store(kept, builder.gep(where, [row]))
 
 
 def _values(builder: Any, program: dict[str, Any], given: list[Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Moves between levels: a step costs what its changes cost, because eight equal agents are passed over at once."""
+"""Moves between levels: a step costs what its changes cost, because blocks that are equal are passed over."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ import numpy as np
 from lpm.ops.loops.foreign import call, parts_at_once
 from lpm.ops.loops.frame import operand, result
 from lpm.types import Array
+
+WORDS = 8
+"""64-bit words of codes that are compared at once."""
 
 
 def moves(before: Array, after: Array, weight: Array, present: Array, cell: Array, sums: int, levels: int) -> Array:
@@ -27,7 +30,7 @@ def moves(before: Array, after: Array, weight: Array, present: Array, cell: Arra
 def _moves(text: str) -> Callable[..., None]:
     """Count in every part by itself, and add the parts up in a second stage."""
     kind = np.dtype(text.split("#")[0])
-    abreast = 8 // kind.itemsize
+    abreast = 8 * WORDS // kind.itemsize
 
     def work(frame: Any, stage: Any, part: Any, parts: Any) -> None:
         total, own = result(frame, 0, np.int64), result(frame, 1, np.int64)
@@ -41,15 +44,19 @@ def _moves(text: str) -> Callable[..., None]:
         before, after = operand(frame, 0, kind), operand(frame, 1, kind)
         weight, here = operand(frame, 2, np.uint32), operand(frame, 3, np.uint8)
         cell, levels = operand(frame, 4, np.int32), np.int64(operand(frame, 5, np.int32)[0])
-        once, then = operand(frame, 0, np.uint64), operand(frame, 1, np.uint64)  # as many agents as fit, abreast
+        once, then = operand(frame, 0, np.uint64), operand(frame, 1, np.uint64)  # several agents a word
         rows, first = len(before), part * size
         for k in range(first, first + size):
             own[k] = 0
         blocks = (rows + abreast - 1) // abreast
         for block in range(blocks * part // parts, blocks * (part + 1) // parts):
             low, high = block * abreast, min((block + 1) * abreast, rows)
-            if high - low == abreast and once[block] == then[block]:
-                continue
+            if high - low == abreast:
+                differ = np.uint64(0)
+                for word in range(WORDS * block, WORDS * block + WORDS):
+                    differ |= once[word] ^ then[word]
+                if differ == 0:
+                    continue
             for row in range(low, high):
                 if before[row] != after[row] and here[row]:
                     start = first + np.int64(cell[row]) * levels
