@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import json
 from typing import Any
 
 from llvmlite import ir
 from numba import extending, types
 
-from lpm.ops.loops.program import COMPARISONS, SIZES, Untranslatable
+from lpm.ops.loops.program import COMPARISONS, SIZES, Untranslatable, packed, parsed
 
 intrinsic: Any = extending.intrinsic  # what it decorates is called without the typing context
 
@@ -18,12 +16,6 @@ TYPES: dict[str, Any] = {
     name: ir.FloatType() if name == "float32" else ir.IntType(1 if name == "bool" else bits)
     for name, bits in SIZES.items()
 }
-
-
-@functools.cache
-def parsed(text: str) -> dict[str, Any]:
-    """Return what `lpm.ops.loops.program.text_of` wrote; what follows "#" is not part of it."""
-    return json.loads(text.rsplit("#", 1)[0])
 
 
 @intrinsic(prefer_literal=True)
@@ -175,11 +167,6 @@ def blank(_: Any, text: Any, into: Any, low: Any, high: Any) -> Any:
 def stored(program: dict[str, Any] | None) -> list[Any]:
     """Return the inputs of a program that are operands of the loop."""
     return [] if program is None else [given for given in program["inputs"] if given[0] != "sum"]
-
-
-def packed(whole: dict[str, Any]) -> list[int]:
-    """Return the inputs of which a loop keeps a bit an agent."""
-    return [which for which, (place, _) in enumerate(whole["edge"]["inputs"]) if place == "packed"]
 
 
 def _found(context: Any, load: Any) -> Any:

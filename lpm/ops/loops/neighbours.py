@@ -12,14 +12,18 @@ import numpy as np
 
 from lpm.network import Layer
 from lpm.networks.draws import mixed
-from lpm.ops.loops.emit import accumulate, active, addresses, blank, packed, parsed, store, targets, zeros
+from lpm.ops.loops.emit import accumulate, active, addresses, blank, store, targets, zeros
 from lpm.ops.loops.foreign import call, parts_at_once
 from lpm.ops.loops.frame import address, operand, result
-from lpm.ops.loops.program import text_of, written
+from lpm.ops.loops.memory import fetch, pack, words
+from lpm.ops.loops.program import packed, parsed, text_of, written
 from lpm.types import Array
 
 SCATTERED = 8
 """Times that a row costs more out of order than in order; measured: looking near 1 % of 1M agents costs what all do."""
+
+BLOCK, AHEAD = 512, 8
+"""Rows that are looked through for those wanted before these are walked; rows that memory is asked for in advance."""
 
 FIXED = 4
 """Operands before the inputs of the edge function: starts, sources, the number of agents, where."""
@@ -117,6 +121,8 @@ def _near_active(text: str) -> Callable[..., None]:
             for k in range(bits):
                 pack(operand(frame, FIXED + flags[k], np.uint8), result(frame, results + k, np.uint32), first, last)
             for word in range(first, last):
+                if is_many(near, starts, parts):
+                    break
                 some_active = not simple
                 for k in range(bits):
                     some_active |= result(frame, results + k, np.uint32)[word] != 0
@@ -132,9 +138,15 @@ def _near_active(text: str) -> Callable[..., None]:
         for other in range(parts):
             near += tally[2 * other + 1]
         low, high = share(starts, part, parts), share(starts, part + 1, parts)
-        if near * (np.int64(starts[rows]) // rows + parts) * SCATTERED >= np.int64(starts[rows]):
-            for row in range(low, high):
-                if every or mask[row]:
+        if is_many(near, starts, parts):
+            for block in range(low, high, BLOCK):
+                count = 0
+                for row in range(block, min(block + BLOCK, high)):
+                    listed[low + count] = row  # kept where it is wanted: no branch that would be guessed wrong
+                    count += 1 if every else np.int64(mask[row])
+                for place in range(low, low + count):
+                    row = listed[place]
+                    fetch(sources, starts[listed[min(place + AHEAD, low + count - 1)]])
                     sums = zeros(text)
                     for arc in range(starts[row], starts[row + 1]):
                         if not padded or sources[arc] < size:
@@ -161,28 +173,10 @@ def _near_active(text: str) -> Callable[..., None]:
 
 
 @numba.njit
-def words(count: Any) -> Any:
-    """Return how many words of 32 bits hold a bit for each of `count` agents."""
-    return (count + 31) // 32
-
-
-@numba.njit
-def pack(flags: Any, into: Any, low: Any, high: Any) -> None:
-    """Write words `low` to `high` of the bits of flags (bytes 0 or 1): an eighth of the memory to gather from."""
-    for word in range(low, high):
-        found = np.uint32(0)
-        if 32 * word + 32 <= len(flags):
-            for byte in range(4):
-                eight = np.uint64(0)
-                for k in range(8):
-                    eight |= np.uint64(flags[32 * word + 8 * byte + k]) << np.uint64(8 * k)
-                # byte k of the eight is worth 2^(8 k); times 2^(56 - 7 k) it is bit k of the topmost byte
-                eight = (eight * np.uint64(0x0102040810204080)) >> np.uint64(56)
-                found |= np.uint32(eight) << np.uint32(8 * byte)
-        else:
-            for k in range(len(flags) - 32 * word):
-                found |= np.uint32(flags[32 * word + k]) << np.uint32(k)
-        into[word] = found
+def is_many(near: Any, starts: Any, parts: Any) -> Any:
+    """Return whether looking at the rows next to active agents costs as much as looking at all rows in their order."""
+    arcs, rows = np.int64(starts[-1]), len(starts) - 1
+    return near * (arcs // rows + parts) * SCATTERED >= arcs
 
 
 @numba.njit

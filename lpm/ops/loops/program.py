@@ -7,6 +7,7 @@ of operations from the table below, never code that is executed.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -106,6 +107,17 @@ def _traced(function: Callable[..., Any], inputs: list[tuple[str, Any, int]]) ->
 def written(told: dict[str, Any]) -> str:
     """Return a program as text."""
     return json.dumps(told)
+
+
+@functools.cache
+def parsed(text: str) -> dict[str, Any]:
+    """Return what `written` wrote; what follows "#" is not part of it."""
+    return json.loads(text.rsplit("#", 1)[0])
+
+
+def packed(whole: dict[str, Any]) -> list[int]:
+    """Return the inputs of which a loop keeps a bit an agent."""
+    return [which for which, (place, _) in enumerate(whole["edge"]["inputs"]) if place == "packed"]
 
 
 def _write(jaxpr: Any, names: dict[Any, int], lines: list[Any], first: int) -> None:

@@ -1,0 +1,55 @@
+"""What loops ask of memory: a bit an agent instead of a byte, and elements before they are read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import extending, types
+
+intrinsic: Any = extending.intrinsic  # what it decorates is called without the typing context
+
+
+@numba.njit
+def words(count: Any) -> Any:
+    """Return how many words of 32 bits hold a bit for each of `count` agents."""
+    return (count + 31) // 32
+
+
+@numba.njit
+def pack(flags: Any, into: Any, low: Any, high: Any) -> None:
+    """Write words `low` to `high` of the bits of flags (bytes 0 or 1): an eighth of the memory to gather from."""
+    for word in range(low, high):
+        found = np.uint32(0)
+        if 32 * word + 32 <= len(flags):
+            for byte in range(4):
+                eight = np.uint64(0)
+                for k in range(8):
+                    eight |= np.uint64(flags[32 * word + 8 * byte + k]) << np.uint64(8 * k)
+                # byte k of the eight is worth 2^(8 k); times 2^(56 - 7 k) it is bit k of the topmost byte
+                eight = (eight * np.uint64(0x0102040810204080)) >> np.uint64(56)
+                found |= np.uint32(eight) << np.uint32(8 * byte)
+        else:
+            for k in range(len(flags) - 32 * word):
+                found |= np.uint32(flags[32 * word + k]) << np.uint32(k)
+        into[word] = found
+
+
+@intrinsic
+def fetch(_: Any, values: Any, place: Any) -> Any:
+    """Ask memory for an element that will be read soon."""
+    signature = types.void(values, place)
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        at = context.cast(builder, arguments[1], signature.args[1], types.int64)
+        byte = ir.IntType(8).as_pointer()
+        kinds = [byte, ir.IntType(32), ir.IntType(32), ir.IntType(32)]
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch.p0", (), ir.FunctionType(ir.VoidType(), kinds))
+        where = builder.bitcast(builder.gep(data, [at]), byte)
+        builder.call(prefetch, [where, *(ir.IntType(32)(flag) for flag in (0, 3, 1))])  # read, keep close, data
+        return context.get_dummy_value()
+
+    return signature, codegen
