@@ -82,15 +82,16 @@ def _everywhere(text: str) -> Callable[..., None]:
         every = len(mask) == 1 and len(starts) != 2
         inputs, into = addresses(text, frame, FIXED, address), targets(text, frame, address)
         low, high = share(starts, part, parts), share(starts, part + 1, parts)
-        if not every:
-            blank(text, into, np.int64(low), np.int64(high))
-        for row in range(low, high):
-            if every or mask[row]:
-                sums = zeros(text)
-                for arc in range(starts[row], starts[row + 1]):
-                    if not padded or sources[arc] < size:
-                        sums = accumulate(text, inputs, np.int64(sources[arc]), np.int64(row), np.int64(arc), sums)
-                store(text, into, inputs, np.int64(row), sums)
+        wanted = np.empty(BLOCK + 1, np.int32)
+        for block in range(low, high, BLOCK):
+            end = min(block + BLOCK, high)
+            count = listed(wanted, mask, every, block, end)
+            if count < end - block:
+                blank(text, into, np.int64(block), np.int64(end))
+            for place in range(count):
+                fetch(sources, starts[wanted[min(place + AHEAD, count - 1)]])
+                sums = summed(text, inputs, starts, sources, padded, size, wanted[place])
+                store(text, into, inputs, np.int64(wanted[place]), sums)
 
     return work
 
@@ -110,7 +111,7 @@ def _near_active(text: str) -> Callable[..., None]:
     def work(frame: Any, stage: Any, part: Any, parts: Any) -> None:
         starts, sources = operand(frame, 0, np.int32), operand(frame, 1, np.int32)
         size, mask = operand(frame, 2, np.int32)[0], operand(frame, 3, np.uint8)
-        listed, tally = result(frame, results + bits, np.int32), result(frame, results + bits + 1, np.int32)
+        busy, tally = result(frame, results + bits, np.int32), result(frame, results + bits + 1, np.int32)
         rows = len(starts) - 1
         every = len(mask) == 1 and rows != 1
         inputs, into = addresses(text, frame, FIXED, address), targets(text, frame, address)
@@ -129,7 +130,7 @@ def _near_active(text: str) -> Callable[..., None]:
                 if some_active:
                     for row in range(32 * word, min(32 * word + 32, rows)):
                         if active(text, inputs, np.int64(row)):
-                            listed[low + count] = row
+                            busy[low + count] = row
                             count += 1
                             near += starts[row + 1] - starts[row]
             tally[2 * part], tally[2 * part + 1] = count, near
@@ -139,37 +140,48 @@ def _near_active(text: str) -> Callable[..., None]:
             near += tally[2 * other + 1]
         low, high = share(starts, part, parts), share(starts, part + 1, parts)
         if is_many(near, starts, parts):
+            wanted = np.empty(BLOCK + 1, np.int32)
             for block in range(low, high, BLOCK):
-                count = 0
-                for row in range(block, min(block + BLOCK, high)):
-                    listed[low + count] = row  # kept where it is wanted: no branch that would be guessed wrong
-                    count += 1 if every else np.int64(mask[row])
-                for place in range(low, low + count):
-                    row = listed[place]
-                    fetch(sources, starts[listed[min(place + AHEAD, low + count - 1)]])
-                    sums = zeros(text)
-                    for arc in range(starts[row], starts[row + 1]):
-                        if not padded or sources[arc] < size:
-                            sums = accumulate(text, inputs, np.int64(sources[arc]), np.int64(row), np.int64(arc), sums)
+                count = listed(wanted, mask, every, block, min(block + BLOCK, high))
+                for place in range(count):
+                    fetch(sources, starts[wanted[min(place + AHEAD, count - 1)]])
+                    sums = summed(text, inputs, starts, sources, padded, size, wanted[place])
                     if some(sums):
-                        store(text, into, inputs, np.int64(row), sums)
+                        store(text, into, inputs, np.int64(wanted[place]), sums)
             return
         for other in range(parts):
             first = 32 * (words(rows) * other // parts)
             for place in range(first, first + tally[2 * other]):
-                for way in range(starts[listed[place]], starts[listed[place] + 1]):
+                for way in range(starts[busy[place]], starts[busy[place] + 1]):
                     row = sources[way]
                     if row >= low and row < high and (every or mask[row]):
-                        sums = zeros(text)
-                        for arc in range(starts[row], starts[row + 1]):
-                            if not padded or sources[arc] < size:
-                                sums = accumulate(
-                                    text, inputs, np.int64(sources[arc]), np.int64(row), np.int64(arc), sums
-                                )
+                        sums = summed(text, inputs, starts, sources, padded, size, row)
                         if some(sums):
                             store(text, into, inputs, np.int64(row), sums)
 
     return work
+
+
+@numba.njit(inline="always")
+def summed(
+    text: Any, inputs: Any, starts: Any, sources: Any, padded: Any, size: Any, row: Any
+) -> Any:  # written into the loop that calls it, so that `text` stays a constant there
+    """Return the sums over a row's arcs."""
+    sums = zeros(text)
+    for arc in range(starts[row], starts[row + 1]):
+        if not padded or sources[arc] < size:
+            sums = accumulate(text, inputs, np.int64(sources[arc]), np.int64(row), np.int64(arc), sums)
+    return sums
+
+
+@numba.njit
+def listed(wanted: Any, mask: Any, every: Any, low: Any, high: Any) -> Any:
+    """Write the rows from `low` to `high` that are wanted, and return their number, without a branch to guess."""
+    count = 0
+    for row in range(low, high):
+        wanted[count] = row
+        count += 1 if every else np.int64(mask[row])
+    return count
 
 
 @numba.njit
