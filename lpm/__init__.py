@@ -21,7 +21,7 @@ _os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from lpm.asking import run as run
+    from lpm.calling import run as run
     from lpm.errors import InputError as InputError
     from lpm.kernel import Kernel as Kernel
     from lpm.kernel import parameter as parameter
@@ -38,7 +38,7 @@ _HOME = {
     "Network": "lpm.network",
     "Column": "lpm.population",
     "Population": "lpm.population",
-    "run": "lpm.asking",
+    "run": "lpm.calling",
 }
 __all__ = ["InputError", "Kernel", "parameter", "register", "Network", "Column", "Population", "run", "__version__"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -33,6 +34,7 @@ def run(
     arms: Sequence[str] | None = None,
     set: Mapping[str, Any] | Sequence[str] = (),
     out: str | Path | None = None,
+    overwrite: bool = False,
     backend: str | None = None,
     devices: int | None = None,
     checkpoint_every: int | None = None,
@@ -40,54 +42,51 @@ def run(
     save_agents: bool = False,
     quiet: bool = False,
 ) -> Path:
-    """Run a scenario, as the command `lpm run` does, and return the folder of its results.
-
-    Args:
-        scenario: A built-in name ("nyc-covid") or the path of a TOML file.
-        agents: Number of agents; each stands for more people the fewer there are.
-        steps: Number of steps.
-        seeds: How many seeds (4: seeds 0 to 3), or which ones ([3, 5, 8]).
-        draws: "prior", or a file with a row of parameters per seed.
-        arms: Only these arms; effects are against the first of them.
-        set: Values by path ({"sir.beta": 0.1, "community.scale": 0.5}), or texts ("sir.beta=0.1").
-        out: Folder for the results; `runs/<name>-<n>` unless given.
-        backend: "auto", "xla", "numba" or "pallas".
-        devices: Number of devices; None = all accelerators, or one CPU.
-        checkpoint_every: Steps between checkpoints.
-        resume: Go on with what `out` holds.
-        save_agents: Keep the agents in `agents.parquet`.
-        quiet: Show no progress on stderr.
-
-    Returns:
-        The folder, with `trajectory.parquet`, `effects.parquet`, `run.json` and `report.html`.
+    """Run a scenario and return the folder of its results; `lpm.calling.run` says what the arguments are.
 
     Raises:
-        InputError: Something that does not fit, in one line.
+        InputError: Something that does not fit, told by the options of the command line.
         KeyboardInterrupt: Stopped; its message says what is kept.
     """
     if devices is not None:
         force_devices(devices)
     from lpm import progress
-    from lpm.scenarios import execution, outputs
+    from lpm.scenarios import execution, outputs, replacement
+    from lpm.scenarios.checks import check_run
     from lpm.scenarios.options import RunOptions
 
-    for name, value in (("devices", devices), ("checkpoint_every", checkpoint_every)):
-        if value is not None and value < 1:
-            raise InputError(f"{name}: expected at least 1, got {value}")
-    if resume and out is None:
-        raise InputError("resume: expected 'out' with the folder of the run to go on with")
+    for flag, given in (("--resume", resume), ("--overwrite", overwrite)):
+        if given and out is None:
+            what = "to go on with" if flag == "--resume" else "to put this one in the place of"
+            raise InputError(f"{flag}: expected --out with the folder of the run {what}")
+    if resume and overwrite:
+        raise InputError("--overwrite: expected either --resume or --overwrite, got both")
     file = None if draws is None else str(draws)
     asked = chosen(
         str(scenario), agents=agents, steps=steps, seeds=seeds, draws=file, arms=arms, sets=set, backend=backend
     )
     folder = outputs.default(asked.name) if out is None else Path(out)
-    outputs.check(folder, asked, resume=resume)
+    if overwrite:
+        replacement.check(folder, str(scenario), *([file] if file else []))
+        check_run(asked)
+    else:
+        outputs.check(folder, asked, resume=resume)
     options = RunOptions(folder, devices, checkpoint_every, resume, save_agents, quiet)
     try:
-        with progress.bar(quiet) as told, progress.heeding(told) as heeded:
-            return execution.run(asked, options, heeded)
+        with replacement.instead(folder) if overwrite else contextlib.nullcontext():
+            with progress.bar(quiet) as told, progress.heeding(told) as heeded:
+                return execution.run(asked, options, heeded)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(execution.kept(folder, asked)) from None
+        raise KeyboardInterrupt(_ended(execution.kept(folder, asked), checkpoint_every)) from None
+
+
+def _ended(told: str, every: int | None) -> str:
+    """Return what is kept of a stopped run; where that is nothing, with why."""
+    if not told.endswith("nothing is kept"):
+        return told
+    if every is None:
+        return f"{told} (--checkpoint-every N keeps the state of an unfinished pair)"
+    return f"{told} (the first checkpoint is written after {every} steps, and they were not reached)"
 
 
 def chosen(

@@ -32,6 +32,7 @@ class Cascades:
         depth: int64, ties from the root to the farthest member.
         breadth: int64, most members at one depth.
         virality: float64, structural virality; NaN of a root alone.
+        people: float64, people that the members stand for.
     """
 
     root: HostArray
@@ -39,6 +40,7 @@ class Cascades:
     depth: HostArray
     breadth: HostArray
     virality: HostArray
+    people: HostArray
 
     def to_frame(self) -> pl.DataFrame:
         """Return a polars frame, one row a tree; a virality that is undefined is null."""
@@ -47,7 +49,14 @@ class Cascades:
         return pl.DataFrame(vars(self)).with_columns(pl.col("virality").fill_nan(None))
 
 
-def cascades(child: HostArray, parent: HostArray, alone: HostArray | None = None, where: str = "cascades") -> Cascades:
+def cascades(
+    child: HostArray,
+    parent: HostArray,
+    alone: HostArray | None = None,
+    where: str = "cascades",
+    *,
+    people: tuple[HostArray, HostArray] | None = None,
+) -> Cascades:
     """Return the cascades of a forest.
 
     Args:
@@ -56,10 +65,11 @@ def cascades(child: HostArray, parent: HostArray, alone: HostArray | None = None
         alone: Ids of roots, so that those who reached nobody count as trees of one; members of a larger tree may be
             among them only as its root.
         where: Named in errors.
+        people: Ids, each once, and how many people each stands for; None = one each.
 
     Raises:
-        InputError: Ids that are no whole numbers, unequal lengths, a child with two parents, a ring, or a root in
-            `alone` that has a parent.
+        InputError: Ids that are no whole numbers, unequal lengths, a child with two parents, a ring, a root in `alone`
+            that has a parent, or a member of whom `people` says nothing.
     """
     parts = [np.asarray(each) for each in (child, parent, () if alone is None else alone)]
     for each in parts:
@@ -92,7 +102,20 @@ def cascades(child: HostArray, parent: HostArray, alone: HostArray | None = None
     np.maximum.at(deepest, of, depth)
     pairs, at_depth = np.unique(np.stack([of, depth]), axis=1, return_counts=True)
     np.maximum.at(widest, pairs[0], at_depth)
-    return Cascades(members[tops], size, deepest, widest, _virality(tree, below, of, size))
+    standing = np.bincount(of, weights=_people(members, people, where), minlength=len(tops))
+    return Cascades(members[tops], size, deepest, widest, _virality(tree, below, of, size), standing)
+
+
+def _people(members: HostArray, people: tuple[HostArray, HostArray] | None, where: str) -> HostArray:
+    """Return float64 [members], how many people each stands for."""
+    if people is None:
+        return np.ones(len(members))
+    ids = np.asarray(people[0]).astype(np.int64)
+    order = np.argsort(ids)
+    place = np.minimum(np.searchsorted(ids, members, sorter=order), max(len(ids) - 1, 0))
+    if len(members) and (not len(ids) or (ids[order[place]] != members).any()):
+        raise InputError(f"{where}: there are members of whom it is not said how many people they stand for")
+    return np.asarray(people[1], np.float64)[order[place]]
 
 
 def _virality(tree: HostArray, below: HostArray, of: HostArray, size: HostArray) -> HostArray:

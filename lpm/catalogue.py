@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lpm.errors import unknown
+from lpm.sources import source_of
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Row:
-    """One parameter: its path, value, unit, bounds, meaning and source."""
+    """One parameter: its path, value, unit, bounds, meaning, source and prior ("" = none)."""
 
     path: str
     value: str
@@ -29,15 +30,26 @@ class Row:
     bounds: str
     meaning: str
     source: str
+    prior: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A further table below the parameters; the last column may be "source"."""
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """What `lpm show` tells: a title, sentences and the parameters."""
+    """What `lpm show` tells: a title, sentences, the parameters, and further tables."""
 
     title: str
     sentences: tuple[str, ...]
     rows: tuple[Row, ...]
+    listings: tuple[Listing, ...] = ()
 
 
 def everything() -> list[Entry]:
@@ -79,7 +91,9 @@ def sheet(name: str) -> Sheet:
     from lpm.scenarios import loader, registries
 
     if name in loader.names() or name.endswith(".toml"):
-        return _of_scenario(name)
+        from lpm.scenarios import sheet as of_scenario
+
+        return of_scenario.sheet(name)
     for kind, known in (
         ("kernel", kernels()),
         ("network builder", _builders()),
@@ -97,10 +111,10 @@ def _of_class(kind: str, name: str, described: Any) -> Sheet:
     from lpm.kernel import declarations
 
     defaults = {each.name: each.default for each in dataclasses.fields(described.Params)}
-    rows = tuple(_row(key, None, defaults[key], declared) for key, declared in declarations(described.Params).items())
+    rows = tuple(row_of(key, None, defaults[key], declared) for key, declared in declarations(described.Params).items())
     sentences = [_first_line(described)]
     if kind == "kernel":
-        sentences.append(f"Schedule: {described.schedule}.")
+        sentences += [f"Schedule: {described.schedule}.", _gradient(described)]
         for column in described.columns:
             levels = f": {', '.join(column.levels)}" if column.levels else ""
             sentences.append(f"Column {column.name} ({column.dtype}), {column.meaning}{levels}.")
@@ -109,13 +123,21 @@ def _of_class(kind: str, name: str, described: Any) -> Sheet:
     return Sheet(f"{kind} {name}", tuple(sentences), rows)
 
 
+def _gradient(kernel: Any) -> str:
+    from lpm.kernel import GRADIENTS
+
+    told = f"Gradient: {kernel.gradient} ({GRADIENTS[kernel.gradient]})"
+    return f"{told}; refused by {', '.join(kernel.hard)}." if kernel.hard else f"{told}."
+
+
 def _of_intervention(name: str) -> Sheet:
     """Return the keys of a ready-made intervention; a key of the file's tables is told by its path."""
-    from lpm.scenarios import loader
+    from lpm.scenarios import described, loader
+    from lpm.scenarios.measures import Intervention
     from lpm.scenarios.values import table_of
 
     file = loader.library_file(name)
-    tables = loader.read(file, name)
+    tables, meanings = loader.read(file, name), described.attributes(Intervention)
     comments = [line.removeprefix("#").strip() for line in file.read_text(encoding="utf-8").splitlines()]
     use = comments[0] if comments and comments[0].startswith("Use:") else f'Use: [[interventions]] use = "{name}"'
     rows: list[Row] = []
@@ -129,80 +151,47 @@ def _of_intervention(name: str) -> Sheet:
                 continue
             unit = str((inner or {}).get("unit", "")) if key == "cost" else UNITS.get(path, "")
             source = str((inner or tables).get("source", tables.get("source", "")))
-            rows.append(Row(path, shown(each), unit, "", MEANINGS.get(key, ""), source))
+            rows.append(Row(path, shown(each), unit, "", meanings.get(key, ""), source))
     return Sheet(f"intervention {name}", (str(tables.get("description", "")), use), tuple(rows))
 
-
-MEANINGS = {
-    "at": "when it begins (a date or step); absent = at once",
-    "until": "when it ends",
-    "when": "the metric that starts and ends it",
-    "where": "whom: the agents with these values",
-    "share": "share of them who are singled out",
-    "top": "only those with the most neighbours",
-    "neighbours_of": "whom: those with a tie to these",
-    "every": "how often people are reached",
-    "uptake": "chance that a person who is reached takes part",
-    "delay": "from being reached to the effect",
-    "duration": "how long the effect lasts",
-    "capacity": "most people who are reached in a step",
-    "scale": "factor on a layer or parameter",
-    "set": "value of a parameter",
-    "reduce": "share of contacts that is taken away",
-    "scale_column": "factor on a column of those reached",
-    "set_column": "value of a column of those reached",
-    "cost": "what it costs",
-}
-"""What the keys of an intervention mean, in few words; `lpm.policy` has the rules."""
 
 UNITS = {"share": "1", "uptake": "1", "capacity": "people"}
 """Units of those keys that have one; durations are written with theirs."""
 
 
-def _of_scenario(name: str) -> Sheet:
-    from lpm.scenarios import loader, registries
+def row_of(path: str, setting: Any, default: Any, declared: Any, table: str = "") -> Row:
+    """Return the row of a declared parameter.
 
-    scenario = loader.load(name)
-    rows: list[Row] = []
-    label = scenario.label
-    tables: list[tuple[str, Mapping[str, Any], Any]] = []
-    if scenario.population.generator is not None:
-        made = registries.generator(scenario.population.generator, f"{label}: population.generator")
-        tables.append(("population", scenario.population.params, made))
-    for layer in scenario.networks:
-        tables.append((layer.name, layer.params, registries.builder(layer.builder, f"{label}: networks")))
-    kernels = registries.kernels_of(scenario)
-    tables += [(each.name, each.params, kernels[each.name]) for each in scenario.kernels]
-    from lpm.kernel import declarations
-
-    for owner, params, made in tables:
-        defaults = {each.name: each.default for each in dataclasses.fields(made.Params)}
-        for key, declared in declarations(made.Params).items():
-            rows.append(_row(f"{owner}.{key}", params.get(key), defaults[key], declared))
-    sentences = [text for text in (scenario.title, scenario.description, *scenario.assumptions) if text]
-    sentences.append(
-        f"{scenario.steps} steps of {scenario.step}"
-        + (f" from {scenario.start}" if scenario.start else "")
-        + f", {len(scenario.seeds)} seeds"
-        + (f", {scenario.population.size:,} agents" if scenario.population.size else "")
-        + f". Arms: {', '.join(arm.name for arm in scenario.arms)}."
-    )
-    sentences.append(f"Metrics: {', '.join(scenario.metrics) or 'none'}.")
-    if not scenario.calibrated:
-        sentences.append("Not calibrated: parameters are literature values or guesses.")
-    return Sheet(f"scenario {scenario.name}", tuple(sentences), tuple(rows))
-
-
-def _row(path: str, setting: Any, default: Any, declared: Any) -> Row:
+    Args:
+        path: What it is called.
+        setting: What the scenario sets, None = nothing.
+        default: Its value otherwise.
+        declared: Its declaration.
+        table: Source of the table that a scenario sets it in.
+    """
     low, high = declared.bounds
     bounds = ", ".join(declared.choices)
     if not declared.choices and (low, high) != (float("-inf"), float("inf")):
         bounds = f"{low:g} to {high:g}"
-    value, source = default, declared.source
-    if setting is not None:
-        value = setting.value
-        source = setting.source or (declared.source if value == default else "")
-    return Row(path, shown(value), declared.unit, bounds, declared.meaning, source)
+    value, given = (default, None) if setting is None else (setting.value, setting.source)
+    source = source_of(declared.source, default, None if setting is None else value, given, table)
+    return Row(path, shown(value), declared.unit, bounds, declared.meaning, source, _prior(setting, declared))
+
+
+def _prior(setting: Any, declared: Any) -> str:
+    """Return the prior as `--draws prior` takes it: "lognormal 0.18, 0.1"."""
+    from lpm.scenarios.values import list_of, table_of
+
+    own = None if setting is None else setting.prior
+    prior = tuple(declared.prior if own is None else own)
+    if not prior:
+        return "" if own is None else "held fixed"
+    family, a, b = prior
+    if own is None and setting is not None and family == "lognormal":  # the scenario's value is the median
+        levels = table_of(setting.value)
+        numbers = list_of(setting.value) or ([setting.value] if levels is None else [*levels.values()])
+        a = next((number for number in numbers if number), a)
+    return f"{family} {a:g}, {b:g}"
 
 
 def shown(value: Any) -> str:

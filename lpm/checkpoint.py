@@ -6,15 +6,31 @@ only into the same schema of columns and the same run; the one before is removed
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
+import re
 import shutil
-from collections.abc import Mapping
+import sys
+import time
+import zlib
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lpm.errors import CheckpointError
+from lpm.errors import CheckpointError, Fault
+
+UNFINISHED = ".orbax-checkpoint-tmp"
+"""What orbax appends to the name of a folder that it has not finished writing."""
+
+LATE = 0.1
+"""Seconds in which the other reads of a damaged checkpoint end. A guess."""
+
+REMEDY = "delete it to begin this pair anew"
+"""What can be done about a checkpoint that is of no use."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,19 @@ def schema_of(arrays: Mapping[str, Any], path: str = "") -> dict[str, str]:
     return told
 
 
+def sum_of(arrays: Mapping[str, Any]) -> int:
+    """Return one CRC-32 over paths and bytes of all arrays: a changed byte of a stored column is told, never used."""
+    total = 0
+    for name, value in sorted(arrays.items()):
+        if isinstance(value, Mapping):
+            if value:  # an empty dict is not stored
+                total = zlib.crc32(f"{name}{{{sum_of(value)}}}".encode(), total)
+        else:
+            stored = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
+            total = zlib.crc32(stored.data, zlib.crc32(name.encode(), total))
+    return total
+
+
 def save(folder: Path, step: int, arrays: Mapping[str, Any], facts: Mapping[str, Any]) -> Path:
     """Write the checkpoint of a step into `folder`, then remove earlier ones.
 
@@ -55,27 +84,54 @@ def save(folder: Path, step: int, arrays: Mapping[str, Any], facts: Mapping[str,
         The checkpoint's folder.
 
     Raises:
-        CheckpointError: It cannot be written (full disk, unwritable folder); the earlier one is kept.
+        Fault: It cannot be written (full disk, unwritable folder); the earlier one is kept.
     """
     import orbax.checkpoint as ocp
 
     target = folder.absolute() / f"step-{step:08d}"
+    told = {**facts, "step": step, "schema": schema_of(arrays), "crc32": sum_of(arrays)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(target, ignore_errors=True)  # what an interrupted write of the same step left
-        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
+        _remove_unfinished(folder)  # what an interrupted write left
+        shutil.rmtree(target, ignore_errors=True)
+        with _silent(), ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
             content = ocp.args.Composite(
                 arrays=ocp.args.StandardSave(_filled(arrays)),  # pyright: ignore[reportCallIssue]
-                facts=ocp.args.JsonSave({**facts, "step": step, "schema": schema_of(arrays)}),  # pyright: ignore[reportCallIssue]
+                facts=ocp.args.JsonSave(told),  # pyright: ignore[reportCallIssue]
             )
             writer.save(target, args=content)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError) as error:  # tensorstore tells a full disk as a ValueError
         shutil.rmtree(target, ignore_errors=True)
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"checkpoint {target}: cannot be written: {line}; the earlier one is kept") from None
+        _remove_unfinished(folder)
+        there = steps_in(folder)
+        earlier = f"; the earlier one, of step {there[-1]}, is kept" if there else ""
+        raise Fault(f"checkpoint {target}: cannot be written: {_reason(error)}{earlier}") from error
     for earlier in steps_in(folder)[:-1]:
         shutil.rmtree(folder / f"step-{earlier:08d}", ignore_errors=True)
     return target
+
+
+def _remove_unfinished(folder: Path) -> None:
+    for each in folder.glob(f"step-*{UNFINISHED}*"):
+        shutil.rmtree(each, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _silent() -> Generator[None]:
+    """Keep orbax from printing the traceback of what is raised (and told in one line) anyway."""
+    logger = logging.getLogger("absl")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+def _reason(error: BaseException) -> str:
+    """Return an error of the system, or of orbax or tensorstore with the system's number in it, in a few words."""
+    number = re.search(r"os_error_code='(\d+)'", str(error))
+    return os.strerror(int(number[1])) if number else getattr(error, "strerror", None) or _line(error)
 
 
 def _filled(arrays: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,7 +160,7 @@ def restore(folder: Path, like: Mapping[str, Any], fingerprint: str) -> Checkpoi
         fingerprint: What `facts["run"]` must be.
 
     Raises:
-        CheckpointError: Truncated, of another run, or of another schema; the difference of the columns is told.
+        CheckpointError: Damaged, of another run, or of another schema; the difference of the columns is told.
     """
     import orbax.checkpoint as ocp
 
@@ -112,29 +168,52 @@ def restore(folder: Path, like: Mapping[str, Any], fingerprint: str) -> Checkpoi
     if not done:
         return None
     target = folder.absolute() / f"step-{done[-1]:08d}"
-    remedy = "delete it to begin this pair anew"
-    try:
-        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-            facts = reader.restore(target, args=ocp.args.Composite(facts=ocp.args.JsonRestore()))["facts"]  # pyright: ignore[reportCallIssue]
-    except Exception as error:  # orbax and tensorstore raise many kinds for a damaged folder
-        raise CheckpointError(f"checkpoint {target}: truncated or no checkpoint ({_line(error)}); {remedy}") from None
+    with _readable(target), ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+        facts = reader.restore(target, args=ocp.args.Composite(facts=ocp.args.JsonRestore()))["facts"]  # pyright: ignore[reportCallIssue]
+    if facts.get("step") != done[-1]:
+        raise CheckpointError(_damaged(target))
     if facts.get("run") != fingerprint:
-        raise CheckpointError(f"checkpoint {target}: it is of another run; {remedy}, or choose another folder")
+        raise CheckpointError(f"checkpoint {target}: it is of another run; {REMEDY}, or choose another folder")
     here, there = schema_of(like), dict(facts.get("schema", {}))
     if here != there:
         missing = sorted(f"+{n} {here[n]}" for n in here.keys() - there.keys())
         more = sorted(f"-{n} {there[n]}" for n in there.keys() - here.keys())
         other = sorted(f"{n} {there[n]} -> {here[n]}" for n in here.keys() & there.keys() if here[n] != there[n])
-        raise CheckpointError(f"checkpoint {target}: of another schema: {', '.join(missing + more + other)}; {remedy}")
+        raise CheckpointError(f"checkpoint {target}: of another schema: {', '.join(missing + more + other)}; {REMEDY}")
+    with _readable(target), ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+        found = reader.restore(
+            target,
+            args=ocp.args.Composite(arrays=ocp.args.StandardRestore(_filled(like))),  # pyright: ignore[reportCallIssue]
+        )
+        arrays = _with_empty(found["arrays"], like)
+    if facts.get("crc32") != sum_of(arrays):
+        raise CheckpointError(_damaged(target))
+    return Checkpoint(arrays, facts)
+
+
+def _damaged(target: Path) -> str:
+    return f"checkpoint {target}: damaged: truncated, or changed since it was written; {REMEDY}"
+
+
+@contextlib.contextmanager
+def _readable(target: Path) -> Generator[None]:
+    """Tell whatever orbax and tensorstore raise for a damaged folder, which is of many kinds, in one line.
+
+    Reads that are still under way when the first one fails end in a closed event loop, which Python would print.
+    """
+    before = sys.unraisablehook
+    sys.unraisablehook = lambda told: None if "loop is closed" in str(told.exc_value) else before(told)
     try:
-        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-            found = reader.restore(
-                target,
-                args=ocp.args.Composite(arrays=ocp.args.StandardRestore(_filled(like))),  # pyright: ignore[reportCallIssue]
-            )
+        with _silent():
+            yield
     except Exception as error:
-        raise CheckpointError(f"checkpoint {target}: truncated ({_line(error)}); {remedy}") from None
-    return Checkpoint(_with_empty(found["arrays"], like), facts)
+        time.sleep(LATE)
+        cause = error if isinstance(error, PermissionError) else None
+        raise CheckpointError(
+            f"checkpoint {target}: cannot be read: {_reason(cause)}" if cause else _damaged(target)
+        ) from None
+    finally:
+        sys.unraisablehook = before
 
 
 def _with_empty(found: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The command line: `lpm run nyc-covid`.
 
-Everything heavy is imported inside the commands, so that `lpm --help` is quick. Exit status: 0 done, 1 something
-failed or stopped by Ctrl-C (its line says what is kept), 2 bad input (one line on stderr).
+Everything heavy is imported inside the commands, so that `lpm --help` is quick. Exit status: 0 done, 2 bad input (one
+line on stderr), 1 anything else: a full disk, a stop by Ctrl-C, a failure (the line says what is kept).
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from typing import Annotated, Any
 import typer
 
 from lpm.cli_data import commands as data_commands
-from lpm.errors import InputError
+from lpm.errors import Fault, InputError
 
 app = typer.Typer(
     name="lpm",
     help="Large population models: policy scenarios for millions of agents, compared arm by arm.\n\n"
-    "Start with [bold]lpm run nyc-covid[/bold], then open report.html in the folder that it names.",
+    "Start with [bold]lpm run nyc-covid[/bold], then open report.html in the folder that it names.\n\n"
+    "Exit status: 0 done; 2 bad input; 1 anything else: full disk, Ctrl-C (what is finished is kept), a failure.",
     rich_markup_mode="rich",
     no_args_is_help=True,
     add_completion=False,
@@ -34,8 +35,8 @@ class Stopped(Exception):
     """A run was stopped by Ctrl-C; the message says what is kept."""
 
 
-BACKEND = "auto|xla|numba|pallas"
-"""How the help names what `lpm.asking.BACKENDS` holds."""
+def _flag(name: str, told: str) -> Any:
+    return typer.Option(name, help=told, metavar="")
 
 
 def _version(asked: bool) -> None:
@@ -51,11 +52,10 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and stop.", callback=_version, is_eager=True)
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a failure's traceback, as LPM_DEBUG=1 does.")] = False,
+    debug: Annotated[bool, _flag("--debug", "Show a failure's traceback, as LPM_DEBUG=1 does.")] = False,
 ) -> None:
     """Take the options that stand before a command."""
-    if debug:
-        os.environ["LPM_DEBUG"] = "1"
+    os.environ.update({"LPM_DEBUG": "1"} if debug else {})
 
 
 @app.command("list")
@@ -71,14 +71,9 @@ def list_() -> None:
 
 @app.command()
 def show(
-    name: Annotated[
-        str,
-        typer.Argument(
-            help="A scenario, kernel, network builder, generator or ready-made intervention, or a TOML file."
-        ),
-    ],
+    name: Annotated[str, typer.Argument(help="A name that lpm list tells, or the path of a scenario's TOML file.")],
 ) -> None:
-    """Show the parameters of a scenario, kernel or intervention: value, unit, bounds, meaning and source.
+    """Show what a scenario is made of, or a kernel, builder or intervention: values, units, bounds, priors, sources.
 
     Examples: lpm show nyc-covid | lpm show seir | lpm show test-and-isolate | lpm show my-scenario.toml
     """
@@ -95,28 +90,34 @@ def run(
         typer.Option(metavar="N", help="Number of agents (100000 or 1e5); each stands for more people the fewer."),
     ] = None,
     steps: Annotated[str | None, typer.Option(metavar="N", help="Number of steps; shorter for a quick look.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="How many seeds (4: seeds 0 to 3), or which ones (3,5,8).")] = None,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="N", help="How many seeds (4: seeds 0 to 3), or which ones (3,5,8).")
+    ] = None,
     draws: Annotated[
-        str | None, typer.Option(help="Parameter uncertainty: 'prior' (--set holds fixed), or a file, a row per seed.")
+        str | None,
+        typer.Option(metavar="FILE", help="Parameter uncertainty: 'prior' (--set holds fixed), or a row per seed."),
     ] = None,
     arms: Annotated[
-        str | None, typer.Option(help="Only these arms, by commas; effects are against the first of them.")
+        str | None, typer.Option(metavar="A,B", help="Only these arms; effects are against the first of them.")
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Change one value: seir.beta=0.03, community.scale=0.5."),
+        typer.Option("--set", metavar="PATH=V", help="Change one value: seir.beta=0.03, community.scale=0.5."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the results (runs/<name>-<n> unless given).")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for the results (runs/<name>-<n> unless given).")
+    ] = None,
     backend: Annotated[
-        str | None, typer.Option(metavar=BACKEND, help="What the hot loops run on (see lpm doctor).")
+        str | None, typer.Option(metavar="NAME", help="auto, xla, numba or pallas: what the hot loops run on.")
     ] = None,
     devices: Annotated[str | None, typer.Option(metavar="N", help="Number of devices; on a CPU, parts of it.")] = None,
     checkpoint_every: Annotated[
         str | None, typer.Option(metavar="N", help="Steps between checkpoints, for --resume.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds.")] = False,
-    save_agents: Annotated[bool, typer.Option("--save-agents", help="Keep the agents in agents.parquet.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no summary: only the folder's path.")] = False,
+    resume: Annotated[bool, _flag("--resume", "Go on with what --out holds.")] = False,
+    save_agents: Annotated[bool, _flag("--save-agents", "Keep the agents in agents.parquet.")] = False,
+    overwrite: Annotated[bool, _flag("--overwrite", "Replace the run that --out holds.")] = False,
+    quiet: Annotated[bool, _flag("--quiet", "No progress, no summary: only the folder's path.")] = False,
 ) -> None:
     """Run a scenario: all its arms, all seeds, and write report.html.
 
@@ -126,15 +127,11 @@ def run(
 
     lpm run nyc-covid --agents 100000 --seeds 8 --arms "as it happened,no orders"
 
-    lpm run nyc-covid --set seir.beta=0.03 --out runs/lower-beta
-
-    lpm run my-scenario.toml --checkpoint-every 50 --out runs/mine   (and again with --resume after a stop)
+    lpm run my-scenario.toml --set sir.beta=0.03 --checkpoint-every 50 --out runs/a   (with --resume after a stop)
     """
     from lpm import asking
 
     parts, every = asking.whole(devices, "--devices"), asking.whole(checkpoint_every, "--checkpoint-every")
-    if resume and out is None:
-        raise InputError("--resume: expected --out with the folder of the run to go on with")
     try:
         done = asking.run(
             scenario,
@@ -145,6 +142,7 @@ def run(
             arms=None if arms is None else arms.split(","),
             set=set_ or (),
             out=out,
+            overwrite=overwrite,
             backend=backend,
             devices=parts,
             checkpoint_every=every,
@@ -168,7 +166,7 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> 
 
     Example: lpm report runs/nyc-covid-1
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(f"report: no folder '{folder}'")
     if not (folder / "run.json").is_file():
         raise InputError(
@@ -180,16 +178,16 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> 
 
 
 @app.command()
-def schema() -> None:
+def schema(example: Annotated[bool, _flag("--example", "Print an annotated scenario instead.")] = False) -> None:
     """Print the JSON Schema of the scenario TOML (editors complete and check with it).
 
-    Example: lpm schema > scenario.schema.json
+    Examples: lpm schema > scenario.schema.json | lpm schema --example > mine.toml
     """
     import json
 
-    from lpm.scenarios.schema import json_schema
+    from lpm.scenarios import described, schema
 
-    print(json.dumps(json_schema(), indent=2))
+    print(described.example() if example else json.dumps(schema.json_schema(), indent=2))
 
 
 @app.command()
@@ -198,9 +196,9 @@ def bench(
     agents: Annotated[str, typer.Option(metavar="N", help="Number of agents.")] = "1000000",
     graph: Annotated[str, typer.Option(metavar="er|ba|ws", help="Network: random, scale-free, small world.")] = "er",
     steps: Annotated[str, typer.Option(metavar="N", help="Number of steps; empty: the task's own, 50 or 20.")] = "",
-    backend: Annotated[str, typer.Option(metavar=BACKEND, help="What the hot loops run on.")] = "auto",
-    peers: Annotated[bool, typer.Option("--peers", help="Time the peers that are installed as well.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
+    backend: Annotated[str, typer.Option(metavar="NAME", help="auto, xla, numba or pallas.")] = "auto",
+    peers: Annotated[bool, _flag("--peers", "Time the peers that are installed as well.")] = False,
+    as_json: Annotated[bool, _flag("--json", "One line of JSON.")] = False,
 ) -> None:
     """Time a task: seconds per step beside what the memory of this machine allows, measured in the same run.
 
@@ -221,7 +219,7 @@ def bench(
 
 
 @app.command()
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False) -> None:
+def doctor(as_json: Annotated[bool, _flag("--json", "One line of JSON.")] = False) -> None:
     """Tell devices, backends, versions and memory, and what would be chosen and why.
 
     Example: lpm doctor
@@ -247,7 +245,9 @@ def _usage_error(error: BaseException) -> str | None:
     """Return the message of an error of typer's parser (whose home differs between its versions), else None."""
     if any(each.__name__ == "ClickException" for each in type(error).__mro__):
         report: Any = error
-        return str(report.format_message())
+        text = str(report.format_message())
+        lists = {"'name'.": "lpm list", "'scenario'.": "lpm list", "'SET'.": "lpm data"}.get(text.rsplit(" ", 1)[-1])
+        return text if lists is None else f"{text.rstrip('.')}; {lists} tells what there is"
     return None
 
 
@@ -269,8 +269,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 or 2.
     """
     command = typer.main.get_command(app)
-    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
+        given = sys.argv[1:] if arguments is None else list(arguments)
         status = command.main(args=given, prog_name="lpm", standalone_mode=False)
         sys.stdout.flush()
         if status == 130:  # typer's way of telling a KeyboardInterrupt
@@ -291,10 +291,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         usage = _usage_error(error)
         if usage is not None:
-            _line(usage if usage else "lpm --help tells the commands")
+            _line(usage or "lpm --help tells the commands")
             return 2
         if os.environ.get("LPM_DEBUG"):
             raise
         kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
-        _line(f"failed: {kind}{error} (LPM_DEBUG=1 shows where)")
+        _line(str(error) if isinstance(error, Fault) else f"failed: {kind}{error} (LPM_DEBUG=1 shows where)")
         return 1

@@ -25,7 +25,9 @@ def data(context: typer.Context) -> None:
 
 
 @commands.command()
-def fetch(name: Annotated[str, typer.Argument(help="Name of a data set, as lpm data lists it.")]) -> None:
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="SET", help="Name of a data set, as lpm data lists it.")],
+) -> None:
     """Fetch a data set, check its sum, and print where it lies.
 
     Example: lpm data fetch nyc_covid/data-by-day.csv.gz
@@ -36,7 +38,9 @@ def fetch(name: Annotated[str, typer.Argument(help="Name of a data set, as lpm d
 
 
 @commands.command("path")
-def path_(name: Annotated[str, typer.Argument(help="Name of a data set, as lpm data lists it.")]) -> None:
+def path_(
+    name: Annotated[str, typer.Argument(metavar="SET", help="Name of a data set, as lpm data lists it.")],
+) -> None:
     """Print where a data set lies here, without fetching it.
 
     Example: lpm data path nyc_covid/data-by-day.csv.gz

@@ -17,7 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from lpm.errors import InputError, unknown
+from lpm.errors import InputError, closest
 
 SECONDS = 30
 """Longest wait for an answer of the server."""
@@ -77,7 +77,10 @@ def entry(name: str, where: str) -> Dataset:
     """
     known = registry()
     if name.removesuffix(".gz") not in known:
-        raise unknown(where, "data set", name, known)
+        files = {each.rsplit("/", 1)[-1].split(".")[0]: each for each in known}  # people leave folder and ending out
+        alike = closest(name.removesuffix(".gz"), known) or files.get(closest(name.split(".")[0], files) or "")
+        hint = f"did you mean '{alike}'?" if alike else f"lpm data lists the {len(known)} that there are"
+        raise InputError(f"{where}: unknown data set '{name}'; {hint}")
     return known[name.removesuffix(".gz")]
 
 

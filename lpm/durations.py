@@ -10,6 +10,9 @@ from lpm.errors import InputError
 DAYS = {"s": 1 / 86_400, "min": 1 / 1_440, "h": 1 / 24, "d": 1.0, "w": 7.0}
 """Days in one unit of a written duration."""
 
+MOST_STEPS = 10_000_000
+"""Longest duration in steps: step numbers are 32-bit, and what is looked up by step is as long. A guess."""
+
 _WRITTEN = re.compile(r"(-?\d+(?:\.\d+)?)\s*(s|min|h|d|w)")
 
 
@@ -29,11 +32,13 @@ def steps(written: str | int, step_days: float, where: str) -> int:
     """Return a duration as a whole number of steps; a number is already in steps.
 
     Raises:
-        InputError: The duration is not a whole number of steps.
+        InputError: The duration is not a whole number of steps, or longer than `MOST_STEPS` either way.
     """
     if isinstance(written, int):
         return written
     count = days(written, where) / step_days
+    if not abs(count) <= MOST_STEPS:
+        raise InputError(f"{where}: '{written[:40]}' is {count:g} steps; expected at most {MOST_STEPS:,}")
     if abs(count - round(count)) > 1e-9:
         raise InputError(f"{where}: '{written}' is {count:g} steps; expected a whole number of steps")
     return round(count)

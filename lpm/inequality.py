@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lpm.errors import InputError, unknown
 from lpm.metric import Metric
@@ -83,3 +84,21 @@ class Items:
         """Return the coefficient, NaN as long as all counts are 0."""
         apart, total, rows = (sums[..., position].astype(object) for position in range(3))
         return [quotient(apart, 2 * rows * total)]
+
+
+def gini(counts: HostArray, where: str = "gini") -> HostArray:
+    """Return float64 [...], the coefficient of the last axis (0 = all equal), on the host.
+
+    Args:
+        counts: Counts [..., rows], at least 0, none of them all 0.
+        where: Named in errors.
+
+    Raises:
+        InputError: No rows, a count that is negative or no number, or counts that are all 0.
+    """
+    ordered = np.sort(np.asarray(counts, np.float64), -1)
+    rows = ordered.shape[-1] if ordered.ndim else 0
+    if not rows or not np.isfinite(ordered).all() or (ordered < 0).any() or (ordered.sum(-1) == 0).any():
+        raise InputError(f"{where}: expected counts of at least 0 that are not all 0, of shape [..., rows]")
+    rank = 2.0 * np.arange(1, rows + 1) - rows - 1
+    return (ordered * rank).sum(-1) / (rows * ordered.sum(-1))

@@ -22,6 +22,18 @@ if TYPE_CHECKING:
     from lpm.random import Key
 
 
+GRADIENTS = {
+    "exact": "jax.grad and jax.jvp of a trajectory are those of its expectation",
+    "between choices": "jax.grad and jax.jvp hold every threshold and draw as it fell: they leave out that it moves",
+    "common random numbers": "draws are hard: finite differences under common random numbers; jax.grad is refused",
+    "none": "no gradient rule; jax.grad is refused",
+}
+"""Gradient rules that a kernel can claim, and what they mean."""
+
+DIFFERENTIABLE = ("exact", "between choices")
+"""Rules under which JAX differentiates a kernel; see `lpm.gradient`."""
+
+
 @dataclass(frozen=True)
 class Declaration:
     """What is declared about one parameter.
@@ -82,6 +94,9 @@ class Kernel:
         reads: Names of columns that must exist.
         writes: Names of columns that `step` and `init` return.
         schedule: "synchronous", "random-sequential", "random pairs" or "one event".
+        gradient: What may be asked of its derivative, one of `GRADIENTS`.
+        hard: Parameters of a differentiable kernel that act only through draws or thresholds, which no derivative of a
+            trajectory sees: a derivative by one of them is refused.
         rewires: It moves ties: in `networks` it finds the `Ties` of a dynamic layer in the place of its rows, and
             returns new ones, of the same slots, as {"ties": {layer: Ties}} beside its columns.
     """
@@ -93,6 +108,8 @@ class Kernel:
     reads: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[tuple[str, ...]] = ()
     schedule: ClassVar[str] = "synchronous"
+    gradient: ClassVar[str] = "none"
+    hard: ClassVar[tuple[str, ...]] = ()
     rewires: ClassVar[bool] = False
 
     @classmethod
@@ -147,10 +164,20 @@ def register(kernel: AnyKernel) -> AnyKernel:
     """Register a kernel class under its `name` (a class decorator).
 
     Raises:
-        InputError: The name is taken by another class.
+        InputError: The name is taken by another class, or its gradient rule or a hard parameter does not exist.
     """
+    if kernel.gradient not in GRADIENTS:
+        raise unknown(f"kernel '{kernel.name}'", "gradient rule", kernel.gradient, GRADIENTS)
+    for name in kernel.hard:
+        if name not in declarations(kernel.Params):
+            raise unknown(f"kernel '{kernel.name}': hard", "parameter", name, declarations(kernel.Params))
+    if kernel.hard and kernel.gradient not in DIFFERENTIABLE:
+        raise InputError(f"kernel '{kernel.name}': hard: expected none, because no parameter is differentiable")
     if _REGISTRY.setdefault(kernel.name, kernel) is not kernel:
         raise InputError(f"kernel '{kernel.name}': the name is taken by {_REGISTRY[kernel.name].__module__}")
+    from lpm.gradient import guard
+
+    guard(kernel)
     return kernel
 
 

@@ -213,3 +213,14 @@ def _slots(indptr: HostArray, starts: HostArray, width: int) -> HostArray:
     degrees = np.diff(indptr)
     first = starts[: len(degrees)].astype(np.int64) * width - (indptr[:-1] - indptr[0])
     return np.repeat(first, degrees) + np.arange(int(degrees.sum()))
+
+
+def one_layer(networks: Mapping[str, Any], kernel: str) -> Any:
+    """Return the only layer (or its ties) that a kernel was given.
+
+    Raises:
+        InputError: None, or several.
+    """
+    if len(networks) != 1:
+        raise InputError(f"kernel '{kernel}': expected one layer, got {', '.join(networks) or 'none'}")
+    return next(iter(networks.values()))

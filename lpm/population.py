@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 WEIGHT_UNIT = 65_536
 """A weight of 65,536 is one person: 32-bit fixed point, so that weighted sums are exact (design, invariant 2)."""
 
+MOST = 65_535
+"""Most people that an agent can stand for: a weight has 32 bits."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -45,6 +48,22 @@ class Column:
     levels: tuple[str, ...] = ()
     shape: tuple[int, ...] = ()
     default: float = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a declaration whose values the dtype cannot hold, as they would wrap around.
+
+        Raises:
+            InputError: More levels than codes, or bounds or a default beyond the dtype.
+        """
+        low, high = self._holds()
+        held = f"{low:g} to {high:g} ({self.dtype})"
+        if len(self.levels) > high + 1:
+            raise InputError(f"column '{self.name}': {self.dtype} holds {high + 1:.0f} levels, got {len(self.levels)}")
+        for limit in self.bounds or ():
+            if not (low <= limit <= high or (np.isinf(limit) and np.dtype(self.dtype).kind == "f")):
+                raise InputError(f"column '{self.name}': expected bounds within {held}, got {limit:g}")
+        if not low <= self.default <= high:
+            raise InputError(f"column '{self.name}': expected a default within {held}, got {self.default:g}")
 
     def code(self, level: str, where: str) -> int:
         """Return the code of a level's name.
@@ -79,7 +98,8 @@ class Column:
             if bad.any():
                 rows = int(np.argwhere(bad)[0][0])
                 raise InputError(f"{place}: {int(bad.sum())} values are NaN or infinite, the first in row {rows}")
-        low, high = self.limits()
+        (low, high), (least, most) = self.limits(), self._holds()
+        low, high = max(low, least), min(high, most)
         if values.size and (values.min() < low or values.max() > high):
             raise InputError(f"{place}: expected {low:g} to {high:g}, got {values.min():g} to {values.max():g}")
         if values.dtype.kind == "f" and np.dtype(self.dtype).kind != "f" and (values != np.floor(values)).any():
@@ -92,12 +112,14 @@ class Column:
             return 0, len(self.levels) - 1
         if self.bounds is not None:
             return self.bounds
+        return (-np.inf, np.inf) if np.dtype(self.dtype).kind == "f" else self._holds()
+
+    def _holds(self) -> tuple[float, float]:
+        """Return the smallest and largest value that the dtype holds."""
         kind = np.dtype(self.dtype)
         if kind.kind == "f":
-            return -np.inf, np.inf
-        if kind.kind == "b":
-            return 0, 1
-        return int(np.iinfo(kind).min), int(np.iinfo(kind).max)
+            return float(np.finfo(kind).min), float(np.finfo(kind).max)
+        return (0, 1) if kind.kind == "b" else (int(np.iinfo(kind).min), int(np.iinfo(kind).max))
 
 
 IDENTITY = (
@@ -205,15 +227,21 @@ class Population:
                 values[name] = series.to_numpy()
                 if name == "weight":
                     people = values[name].astype(np.float64)
-                    if not np.isfinite(people).all() or people.min() < 0 or people.max() >= 65_536:
-                        raise InputError(f"{where}.weight: expected 0 to 65,535 people an agent")
+                    if not np.isfinite(people).all() or people.min(initial=0) < 0 or people.max(initial=0) > MOST:
+                        raise InputError(f"{where}.weight: expected 0 to {MOST:,} people an agent")
                     values[name] = np.round(people * WEIGHT_UNIT).astype(np.uint32)
             else:
                 raise InputError(f"{where}.{name}: expected {column.dtype}, got {series.dtype}")
         return cls.build(frame.height, columns, values, where)
 
-    def reweighted(self, people: float) -> Population:
-        """Return the population standing for `people` people, spread evenly and exactly over the agents."""
+    def reweighted(self, people: float, where: str = "population") -> Population:
+        """Return the population standing for `people` people, spread evenly and exactly over the agents.
+
+        Raises:
+            InputError: More people an agent than a weight holds.
+        """
+        if not 0 < people <= MOST * self.size:
+            raise InputError(f"{where}.people: expected at most {MOST:,} people an agent, got {people / self.size:g}")
         total, size = round(people * WEIGHT_UNIT), self.size
         ends = np.array([total * i // size for i in range(size + 1)], dtype=np.uint64)
         return Population(self.schema, {**self.columns, "weight": np.diff(ends).astype(np.uint32)}, self.facts)

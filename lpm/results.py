@@ -2,14 +2,12 @@
 
 The trajectory has one row per (arm, seed, step, group) with the columns `arm` (str), `seed`, `step` (i64), `time` (date
 or datetime, null without a start), `group` (str) and then one f64 column per metric, null where the metric is not
-declared for the group. Rows are ordered by arm, seed, step and declared group.
+declared for the group. Rows are ordered by arm, seed, step and declared group. `lpm.parquet` writes and reads files.
 """
 
 from __future__ import annotations
 
-import io
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -19,6 +17,9 @@ import numpy as np
 import polars as pl
 
 from lpm.errors import InputError
+from lpm.parquet import read_frame as read_frame
+from lpm.parquet import write_bytes as write_bytes
+from lpm.parquet import write_frame as write_frame
 
 KEYS = ("arm", "seed", "step", "time", "group")
 """The columns before the metrics, in order."""
@@ -112,72 +113,6 @@ def times(start: date | datetime | None, dt: float, steps: int) -> pl.Series:
     tick = timedelta(microseconds=round(dt * 86_400e6))
     series = pl.Series("time", [first + step * tick for step in range(steps)], dtype=pl.Datetime("us"))
     return series.cast(pl.Date) if whole else series
-
-
-def write_bytes(path: Path, content: bytes) -> Path:
-    """Write a file whole or not at all: a neighbour with another name first, then renamed over `path`.
-
-    Raises:
-        InputError: The folder cannot be written or the disk is full; an earlier `path` is then as it was.
-    """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # without it a crash after the rename may leave an empty file
-        os.replace(beside, path)
-    except OSError as error:
-        try:
-            beside.unlink(missing_ok=True)
-        except OSError:  # the folder itself is not there: nothing was written
-            pass
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
-    return path
-
-
-def write_frame(path: Path, frame: pl.DataFrame, metadata: Mapping[str, str] | None = None) -> Path:
-    """Write a parquet file (zstd) whole or not at all, with text metadata beside the schema.
-
-    Raises:
-        InputError: As `write_bytes`.
-    """
-    buffer = io.BytesIO()
-    frame.write_parquet(buffer, compression="zstd", metadata=dict(metadata or {}))
-    return write_bytes(path, buffer.getvalue())
-
-
-def read_frame(path: Path, expect: Mapping[str, str] | None = None) -> pl.DataFrame:
-    """Read a parquet file that `write_frame` wrote.
-
-    Args:
-        path: The file.
-        expect: Metadata that must be there with these values.
-
-    Raises:
-        InputError: No such file, not a whole parquet file, or other metadata than expected.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if len(content) < 12 or content[:4] != b"PAR1" or content[-4:] != b"PAR1":
-        raise InputError(f"{path}: expected a whole parquet file, got {len(content)} other bytes; truncated?")
-    try:
-        found = pl.read_parquet_metadata(io.BytesIO(content))
-        frame = pl.read_parquet(io.BytesIO(content))
-    except Exception as error:  # polars raises several kinds for a damaged file
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{path}: corrupt parquet file: {line}") from error
-    except BaseException as error:  # a panic of the reader is no Exception
-        if type(error).__name__ != "PanicException":
-            raise
-        raise InputError(f"{path}: corrupt parquet file") from error
-    for key, value in (expect or {}).items():
-        if found.get(key) != value:
-            raise InputError(f"{path}: expected {key} '{value}', got '{found.get(key)}'; it is of another run")
-    return frame
 
 
 def finished_path(folder: Path, arm_index: int, seed: int) -> Path:

@@ -62,9 +62,10 @@ def summary(
 ) -> Summary:
     """Return the terminal's summary: one row an arm, for each metric its main figure and the effect on it.
 
-    The main figure is the total of a flow, the peak of a stock, the last value of anything else, as mean over seeds.
-    Deaths come first, then the other flows; metrics that do not fit are left out and named in the remark, as are vector
-    metrics (histograms, quantiles). With one arm there are no effects.
+    The main figure, as mean over seeds, is the total of a flow, the peak of a stock (its last value where it only
+    rises), the last value of anything else.
+    The run's headline, or deaths, come first, then the other flows; metrics that do not fit are left out and named in
+    the remark, as are vector metrics (histograms, quantiles). With one arm there are no effects.
 
     Args:
         source: A run's folder, or the frame of its effects.
@@ -77,8 +78,10 @@ def summary(
     Raises:
         InputError: A damaged folder, or effects of which none belongs to the group.
     """
+    headline = "deaths"
     if isinstance(source, Path):
         folder = read_folder(source)
+        headline = folder.headline.name if folder.headline else headline
         effects, step = folder.effects, str(folder.run.get("step") or "")
         told_of: Mapping[str, Mapping[str, Any]] = folder.run.get("metrics") or {}
         metrics = {name: told_of.get(name) or {} for name in folder.vectors}
@@ -95,8 +98,8 @@ def summary(
     present = [name for name in every if "." not in name]
     vectors = dict.fromkeys(name.split(".", 1)[0] for name in every if "." in name)
     kinds = {name: str((known.get(name) or {}).get("kind") or _kind(rows, name)) for name in present}
-    # what the run is about first: deaths, then the other flows
-    ordered = sorted(present, key=lambda name: (name != "deaths", kinds[name] != "flow", present.index(name)))
+    # what the run is about first: its headline or deaths, then the other flows
+    ordered = sorted(present, key=lambda name: (name != headline, kinds[name] != "flow", present.index(name)))
     seeds = max(rows["seeds"].to_list())
     banded = rows["low"].null_count() < rows.height
     shown: list[_Part] = []
@@ -165,6 +168,8 @@ def _parts(
 ) -> list[_Part]:
     """Return the columns of a metric: its main figure, and the effect on it where there is more than one arm."""
     which = {"flow": "total", "stock": "peak"}.get(kind, "final")
+    if which == "peak" and all(_highest_at_the_end(told, arm, name) for arm in arms):
+        which = "final"
     found = [told.get((arm, name, which)) for arm in arms]
     values = tuple(Text(NOTHING if row is None else short(row["arm_mean"], kind)) for row in found)
     main = _Part(_headed(title, {"final": "at the end"}.get(which, which)), values)
@@ -173,6 +178,12 @@ def _parts(
     gain = "averted" if harm and kind == "flow" else "lower by" if harm else "change"
     effects = (Text(""), *(_effect(row, kind, harm) for row in found[1:]))
     return [main, _Part(f"{gain}\n\u00b1 95 %" if banded else gain, effects)]
+
+
+def _highest_at_the_end(told: Mapping[Any, Mapping[str, Any]], arm: str, name: str) -> bool:
+    """Return whether the mean of the peaks is that of the last values, so that each seed's peak is its last value."""
+    peak, final = told.get((arm, name, "peak")), told.get((arm, name, "final"))
+    return peak is not None and final is not None and peak["arm_mean"] == final["arm_mean"]
 
 
 def _peak(told: Mapping[Any, Mapping[str, Any]], arms: Sequence[str], name: str, title: str, step: str) -> _Part:

@@ -234,6 +234,7 @@ def register(name: str) -> Callable[[type[Any]], type[Any]]:
 class NewYork:
     """New York City in its five boroughs: households and care homes of any size from 1,000 agents to everybody."""
 
+    least: ClassVar[int] = 1_000  # agents; with fewer, small cells of the marginals stay empty: a guess
     boroughs: ClassVar[tuple[str, ...]] = ("Bronx", "Brooklyn", "Manhattan", "Queens", "Staten Island")
     kinds: ClassVar[tuple[str, ...]] = (
         "married couple with own children",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -11,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lpm.sources import in_words
+
 if TYPE_CHECKING:
     from lpm.catalogue import Entry, Sheet
     from lpm.data import Dataset
@@ -18,14 +21,19 @@ if TYPE_CHECKING:
 PLAIN_WIDTH = 160
 """Columns of output that goes into a pipe or file."""
 
+LOG_WIDTH = 10_000
+"""Columns that the summary of a run may take in a pipe or file."""
+
 SHORT_SOURCE = 40
 """Characters; a longer source becomes a note below the table."""
 
 
 def console() -> Console:
-    """Return the terminal, or plain text of fixed width where there is none."""
+    """Return the terminal, or plain text of fixed width (COLUMNS, if that is set) where there is none."""
     made = Console(highlight=False)
-    return made if made.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
+    if made.is_terminal or os.environ.get("COLUMNS", "").isdigit():  # which rich heeds
+        return made
+    return Console(highlight=False, width=PLAIN_WIDTH)
 
 
 def _table(*headings: str, title: str | None = None) -> Table:
@@ -52,14 +60,26 @@ def show_sheet(sheet: Sheet) -> None:
     for sentence in sheet.sentences:
         screen.print(Text(sentence))
     screen.print()
-    table = _table("parameter", "value", "unit", "bounds", "meaning", "source")
     notes: dict[str, int] = {}
-    for row in sheet.rows:
-        source = row.source
-        if len(source) > SHORT_SOURCE:
-            source = f"[{notes.setdefault(source, len(notes) + 1)}]"
-        table.add_row(*(Text(text) for text in (row.path, row.value, row.unit, row.bounds, row.meaning, source)))
+
+    def noted(source: str) -> str:
+        return f"[{notes.setdefault(source, len(notes) + 1)}]" if len(source) > SHORT_SOURCE else source
+
+    headings = ["parameter", "value", "unit", "bounds", "meaning", "prior", "source"]
+    cells = [(r.path, r.value, r.unit, r.bounds, r.meaning, r.prior, noted(r.source)) for r in sheet.rows]
+    kept = [index for index, name in enumerate(headings) if name != "prior" or any(row[index] for row in cells)]
+    table = _table(*(headings[index] for index in kept))
+    for row in cells:
+        table.add_row(*(Text(row[index]) for index in kept))
     screen.print(table)
+    for listing in sheet.listings:
+        screen.print()
+        screen.print(Text(listing.title, style="bold"))
+        table = _table(*listing.headings)
+        for row in listing.rows:
+            told = zip(listing.headings, row, strict=True)
+            table.add_row(*(Text(noted(text) if heading == "source" else text) for heading, text in told))
+        screen.print(table)
     for source, number in notes.items():
         screen.print(Text(f"[{number}] {source}", style="dim"))
 
@@ -112,17 +132,24 @@ def _told(value: Any) -> str:
 
 def show_summary(folder: Path) -> None:
     """Print the summary of a finished run: arms by totals and peaks, effects with intervals, and where it lies."""
-    from lpm.summary import WIDTH, summary
+    from lpm.report import cascades, worlds
+    from lpm.report.folder import read_folder
+    from lpm.summary import summary
 
     facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     screen = console()
-    made = summary(folder, width=screen.width if screen.is_terminal else WIDTH)
+    whole = not screen.is_terminal and not os.environ.get("COLUMNS", "").isdigit()  # a log: nothing is left out
+    made = summary(folder, width=LOG_WIDTH if whole else screen.width)
     screen.print(Text(made.title, style="bold"), soft_wrap=not screen.is_terminal)
-    screen.print(made.table)
+    (Console(highlight=False, width=LOG_WIDTH) if whole else screen).print(made.table)
+    read = read_folder(folder)
+    for line in (*worlds.in_words(read), *cascades.in_words(read)):
+        screen.print(Text(line), soft_wrap=not screen.is_terminal)
     notes = [made.remark] if made.remark else []
     notes += [f"Note: {each}" for each in facts.get("notes", [])]
     if not facts.get("calibrated", False):
-        notes.append("Not calibrated: parameters are literature values or guesses.")
+        told = (str(each.get("source") or "") for each in facts.get("parameters", []))
+        notes.append(f"Not calibrated. {in_words(told, str(facts.get('chosen') or ''))}".strip())
     for each in notes:
         screen.print(Text(each, style="dim"), soft_wrap=not screen.is_terminal)
     screen.print(Text(str(folder / "report.html"), style="bold"), soft_wrap=True)

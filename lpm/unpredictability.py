@@ -65,3 +65,25 @@ def unpredictability(counts: HostArray, where: str = "unpredictability") -> floa
         InputError: As `unpredictability_of_items`.
     """
     return float(unpredictability_of_items(counts, where).mean())
+
+
+def standard_error(counts: HostArray, where: str = "unpredictability") -> float:
+    r"""Return the standard error of U by the jackknife over worlds.
+
+    .. math:: \sqrt{\frac{W - 1}{W} \sum_j (U_{(j)} - \bar U)^2}
+
+    with U_(j) that of all worlds but j. Source: B. Efron and C. Stein 1981, Annals of Statistics 9, 586-596; U is a
+    mean over pairs, for which it is right up to terms of 1/W.
+
+    Args:
+        counts: Choices of every item in every world, [worlds, items], at least three worlds.
+        where: Named in errors.
+
+    Raises:
+        InputError: Fewer than three worlds, or what `market_shares` refuses.
+    """
+    worlds = len(counts)
+    if worlds < 3:
+        raise InputError(f"{where}: expected at least 3 worlds (seeds) for a standard error, got {worlds}")
+    without = np.array([unpredictability(np.delete(counts, world, 0), where) for world in range(worlds)])
+    return float(np.sqrt((worlds - 1) / worlds * ((without - without.mean()) ** 2).sum()))

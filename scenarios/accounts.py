@@ -9,6 +9,7 @@ import numpy as np
 
 from lpm.durations import time_of
 from lpm.policy import Arm, Intervention
+from lpm.report.wording import step_name
 from lpm.scenarios.assembly import Assembly
 from lpm.scenarios.levers import CONSTANT
 from lpm.types import HostArray
@@ -30,7 +31,7 @@ def _intervention(assembly: Assembly, each: Intervention) -> dict[str, Any]:
 
     def day(step: int) -> str:
         moment = time_of(scenario.start, step, scenario.step_days)
-        return str(step if moment is None else moment)
+        return f"{step_name(scenario.step_days)} {step}" if moment is None else str(moment)
 
     start = _begins(each, scenario.steps)
     when = f"from {day(start)}" if start else "throughout"

@@ -18,6 +18,7 @@ from lpm.ops.dispatch import using
 from lpm.ops.neighbours import row_width
 from lpm.policy import Arm, PolicyPlan, plan, policy_data
 from lpm.population import WEIGHT_UNIT, Column, Population
+from lpm.saturation import refuse_saturation
 from lpm.scenarios import parameters, registries
 from lpm.scenarios.layers import NetworkFacts, build_layer, degree_rank, dynamic, facts_of
 from lpm.scenarios.levers import arm_of
@@ -120,6 +121,7 @@ def assemble(scenario: Scenario, devices: int, progress: Progress) -> Assembly:
     arms = tuple(arm_of(scenario, arm, schema, counted) for arm in scenario.arms)
     behaviours, params = _behaviours(scenario, schema)
     policy = plan(arms, (*layers, *ties))
+    refuse_saturation(behaviours, params, policy, arms, scenario.steps, scenario.step_days, scenario.label)
     _check_ties(policy, ties, scenario)
     _check_capacity(arms, population, scenario)
     policy = replace(policy, agents=tuple(once(i, _written(behaviours), schema) for i in policy.agents))
@@ -181,7 +183,12 @@ def _behaviours(scenario: Scenario, schema: Mapping[str, Column]) -> tuple[tuple
         where = f"{scenario.label}: kernels[{number}]"
         kernel = registries.kernels_of(scenario)[instance.name]
         built = parameters.build(
-            kernel.Params, instance.params, schema, where, aliases=instance.columns, keys=("layers", "columns")
+            kernel.Params,
+            instance.params,
+            schema,
+            where,
+            aliases=instance.columns,
+            keys=("layers", "columns", "cascades"),
         )
         kernel.check(built, where, scenario.step_days)
         moving = [layer.name for layer in scenario.networks if layer.dynamic]

@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping
 
 from lpm.errors import InputError, unknown
 from lpm.metric import TIED
-from lpm.population import Column
-from lpm.scenarios import draws, paths, registries, resolved, tables
+from lpm.population import MOST, Column
+from lpm.scenarios import afterwards, draws, paths, registries, resolved, tables
 from lpm.scenarios.check_measures import check_arms, check_surveys, moment
 from lpm.scenarios.parameters import build
 from lpm.scenarios.schema import Metric, Parametrised, Scenario
+
+SHORTEST_STEP, LONGEST_STEP = 0.001 / 86_400, 36_525.0
+"""Days: a millisecond and 100 years. Times have microseconds, and no rate is known for longer. Guesses."""
 
 
 def check(scenario: Scenario) -> Scenario:
@@ -21,6 +24,7 @@ def check(scenario: Scenario) -> Scenario:
         InputError: The first thing that does not.
     """
     label = scenario.label
+    _check_extent(scenario)
     _check_names(scenario)
     population = registries.population_columns(scenario)
     columns = registries.all_columns(scenario)
@@ -38,8 +42,11 @@ def check(scenario: Scenario) -> Scenario:
                     f"{label}: series.{name}.knots[{number + 1}]: expected knots in ascending order of time, "
                     f"got {series.knots[number + 1][0]} after {series.knots[number][0]}"
                 )
+    if scenario.headline is not None and scenario.headline not in scenario.metrics:
+        raise unknown(f"{label}: headline", "metric", scenario.headline, scenario.metrics)
     for name, metric in scenario.metrics.items():
         _check_metric(scenario, name, metric, columns)
+    afterwards.check(scenario)
     check_arms(scenario, columns)
     check_surveys(scenario, columns)
     _check_data(scenario, columns)
@@ -51,7 +58,38 @@ def check(scenario: Scenario) -> Scenario:
         else:
             paths.located(scenario, file, place)
     tables.observed(scenario)
+    tables.published(scenario)
     return scenario
+
+
+def _check_extent(scenario: Scenario) -> None:
+    """Refuse what no date, and no agent, can hold: a step, a run or a number of people beyond all measure."""
+    label, days = scenario.label, scenario.step_days
+    if not SHORTEST_STEP <= days <= LONGEST_STEP:
+        raise InputError(f"{label}: step: expected 0.001s to 36525d (100 years), got '{scenario.step[:40]}'")
+    if scenario.start is not None:
+        first = scenario.start
+        begin = first if isinstance(first, dt.datetime) else dt.datetime.combine(first, dt.time())
+        left = (dt.datetime.max - begin) / dt.timedelta(days=1)
+        if scenario.steps * days > left:
+            raise InputError(
+                f"{label}: start: {scenario.steps} steps of {scenario.step} from {first} end after the year 9999, the "
+                f"last that a date can have; expected an earlier start, or at most {int(left / days)} steps"
+            )
+    size, people = scenario.population.size, scenario.population.people
+    made = scenario.population.generator
+    if made is not None and size is not None:
+        least = getattr(registries.generator(made, f"{label}: population.generator"), "least", 1)
+        if size < least:
+            raise InputError(
+                f"{label}: population.size: expected at least {least:,} agents for a population of '{made}', got "
+                f"{size:,}"
+            )
+    if size is not None and people is not None and people > MOST * size:
+        raise InputError(
+            f"{label}: population.people: expected at most {MOST:,} people an agent, {MOST * size:,} for {size:,} "
+            f"agents, got {people:g}; use more agents"
+        )
 
 
 def check_run(scenario: Scenario) -> None:
@@ -144,8 +182,8 @@ def _keys(table: Parametrised) -> list[str]:
 
 def _check_metric(scenario: Scenario, name: str, metric: Metric, columns: Mapping[str, Column]) -> None:
     where, metrics = f"{scenario.label}: metrics.{name}", scenario.metrics
-    if name == "people" or "." in name:
-        raise InputError(f"{where}: the name is reserved, or holds a dot; choose another")
+    if "." in name or ":" in name:
+        raise InputError(f"{where}: expected a name without dots and colons")
     for by in metric.by:
         if by not in columns:
             raise unknown(f"{where}.by", "column", by, columns)
@@ -212,11 +250,13 @@ def _check_ring(scenario: Scenario, name: str, path: tuple[str, ...]) -> None:
 def _check_data(scenario: Scenario, columns: Mapping[str, Column]) -> None:
     for name, observed in scenario.data.items():
         where = f"{scenario.label}: data.{name}"
+        if observed.arm is not None and name in scenario.unpredictability:
+            continue
         if name not in scenario.metrics:
             raise unknown(where, "metric", name, scenario.metrics)
         if scenario.metrics[name].kind in ("histogram", "quantiles"):
             raise InputError(f"{where}: metric '{name}' is several columns; expected one that is a single number")
-        if scenario.start is None:
+        if scenario.start is None and observed.arm is None:
             raise InputError(f"{where}: observed figures have dates; expected a key 'start' in the scenario")
         if observed.group is not None and observed.group not in columns:
             raise unknown(f"{where}.group", "column", observed.group, columns)

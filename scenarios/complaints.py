@@ -40,6 +40,19 @@ _EXPECTED = {
 }
 
 
+MOST = 8
+"""Complaints that a line tells; of more it says how many."""
+
+_MEANT = {
+    "label": ("title", "name"), "caption": ("title",), "name": ("title",), "reference": ("source",),
+    "citation": ("source",), "begin": ("at",), "start": ("at",), "from": ("at",), "date": ("at",), "end": ("until",),
+    "to": ("until",), "stop": ("until",), "multiply": ("scale",), "factor": ("scale",), "who": ("where",),
+    "filter": ("where",), "agents": ("size",), "days": ("steps",), "type": ("kernel", "builder"), "model": ("kernel",),
+    "groups": ("by",), "group": ("by",),
+}  # fmt: skip
+"""What people call a key, and the key that they mean where the table has it."""
+
+
 def place(loc: Sequence[int | str]) -> str:
     """Return a location as a path: ("kernels", 0, "beta") is "kernels[0].beta"."""
     text = ""
@@ -49,19 +62,20 @@ def place(loc: Sequence[int | str]) -> str:
 
 
 def complaint(error: ValidationError, label: str) -> InputError:
-    """Return the first thing that is wrong as one line; unknown keys come first, a misspelt key being often the cause.
+    """Return what is wrong as one line; unknown keys come first, a misspelt key being often the cause.
 
     Args:
         error: What pydantic raised for a `Scenario`.
         label: Name of the file.
     """
-    found = error.errors(include_url=False)
-    first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
-    loc = tuple(part for part in first["loc"] if part != "[key]")
-    at = loc[:-1] if first["type"] in ("extra_forbidden", "missing") else loc
-    where = f"{label}: {place(_written(at))}" if at else label
-    more = f" ({len(found) - 1} more)" if len(found) > 1 else ""
-    return InputError(f"{where}: {_line(first, loc)}{more}".replace("\n", " "))
+    found = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
+    told: list[str] = []
+    for each in found[:MOST]:
+        loc = tuple(part for part in each["loc"] if part != "[key]")
+        at = loc[:-1] if each["type"] in ("extra_forbidden", "missing") else loc
+        told.append(f"{place(_written(at))}: {_line(each, loc)}" if at else _line(each, loc))
+    more = f" (and {len(found) - MOST} more)" if len(found) > MOST else ""
+    return InputError(f"{label}: {'; also '.join(dict.fromkeys(told))}{more}".replace("\n", " "))
 
 
 def _written(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
@@ -76,7 +90,10 @@ def _written(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
 def _line(error: Any, loc: tuple[int | str, ...]) -> str:
     kind, given = error["type"], error["input"]
     if kind == "extra_forbidden":
-        return f"unknown key '{loc[-1]}'{nearest(str(loc[-1]), keys_at(loc[:-1]))}"
+        keys = keys_at(loc[:-1])
+        meant = next((key for key in _MEANT.get(str(loc[-1]), ()) if key in keys), None)
+        hint = nearest(str(loc[-1]), keys) if meant is None else f"; did you mean '{meant}'?"
+        return f"unknown key '{loc[-1]}'{hint}"
     if kind == "missing":
         hint, table = "", table_of(given)
         if table is not None:

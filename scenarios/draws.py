@@ -10,44 +10,35 @@ A vector parameter (one number per level) has one prior, that of its first level
 that level's value is a factor by which all levels move, so the pattern over levels is kept and zeros stay 0.
 
 A prior that the scenario writes holds as it is written; `prior = []`, which `--set` writes too, holds the parameter
-fixed. One that only the kernel declares belongs to its default: where
-the scenario sets another value, a lognormal prior keeps its spread and takes that value (of the first level that is
-not 0) as its median, the other families hold as declared, and a parameter that is 0 everywhere stays 0.
+fixed, whatever the draws are. One that only the kernel declares belongs to its default: where the scenario sets another
+value, a lognormal prior keeps its spread and takes that value (of the first level that is not 0) as its median, the
+other families hold as declared, and a parameter that is 0 everywhere stays 0.
 
 Files. One row a seed, the first row for the first seed; further rows are not used, and fewer are refused. A column is
-called "seir.beta", "seir.ihr" (all levels take the number) or "seir.ihr.65-74" (one level).
+called "seir.beta", "seir.ihr" (all levels take the number) or "seir.ihr.65-74" (one level); one of a parameter that is
+held fixed is not used, and the run says so.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 from scipy.special import betaincinv, ndtri
 
-from lpm.errors import InputError, nearest, unknown
-from lpm.kernel import Declaration, declarations
+from lpm.errors import InputError, unknown
+from lpm.kernel import declarations
 from lpm.random import MASK, ROOT, STREAM_VERSION, TAG_INSTANCE, TAG_PURPOSE, name_words, scalar_bits, scalar_fold
-from lpm.scenarios import parameters, registries, tables
-from lpm.scenarios.paths import located
+from lpm.scenarios import draws_table, parameters, registries
+from lpm.scenarios.priors import SOUND, unsound
 from lpm.scenarios.schema import Scenario
 from lpm.types import HostArray
 
 TRIES = 1000
 """Draws that are out of bounds or do not fit together are drawn again, so often at most."""
-
-LARGEST = float(np.finfo(np.float32).max)
-
-SOUND = {
-    "lognormal": (lambda a, b: a > 0 and b >= 0, "a median above 0 and a standard deviation of the log of at least 0"),
-    "normal": (lambda a, b: b >= 0, "a mean and a standard deviation of at least 0"),
-    "uniform": (lambda a, b: a <= b, "a lowest and a highest value in ascending order"),
-    "beta": (lambda a, b: a > 0 and b > 0, "two shapes above 0"),
-}
-"""What the two numbers of a prior have to be, by family."""
 
 
 def of_seeds(scenario: Scenario, params: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -69,8 +60,34 @@ def of_seeds(scenario: Scenario, params: Mapping[str, Any]) -> list[dict[str, An
     if scenario.draws == "prior":
         priors = _priors(scenario, params)
         return [_drawn(scenario, params, priors, seed) for seed in scenario.seeds]
-    columns = _columns(scenario, params)
-    return [_row(scenario, params, columns, number) for number in range(len(scenario.seeds))]
+    columns, _ = draws_table.columns(scenario, params)
+    return [draws_table.row(scenario, params, columns, number) for number in range(len(scenario.seeds))]
+
+
+def origins(scenario: Scenario, params: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """Return where the draws come from, by instance and parameter, of all that are drawn and not held fixed.
+
+    Raises:
+        InputError: As `of_seeds`.
+    """
+    if scenario.draws is None:
+        return {}
+    if scenario.draws == "prior":
+        return {
+            (instance, name): f"its prior, {family} {a:g}, {b:g}"
+            for instance, own in _priors(scenario, params).items()
+            for name, (family, a, b) in own.items()
+        }
+    columns, _ = draws_table.columns(scenario, params)
+    file = draws_table.file_name(scenario)
+    return {(each.instance, each.name): file for each in columns}
+
+
+def not_used(scenario: Scenario, params: Mapping[str, Any]) -> list[str]:
+    """Return the titles of the columns of a file of draws that are not used, as their parameter is held fixed."""
+    if scenario.draws in (None, "prior"):
+        return []
+    return draws_table.columns(scenario, params)[1]
 
 
 def check(scenario: Scenario) -> None:
@@ -133,9 +150,8 @@ def _check_prior(prior: tuple[Any, ...], where: str) -> None:
     family, a, b = prior
     if family not in SOUND:
         raise unknown(where, "family of priors", str(family), SOUND)
-    sound, expected = SOUND[family]
-    if not sound(a, b):
-        raise InputError(f"{where}: {family}: expected {expected}, got {a:g} and {b:g}")
+    if wrong := unsound(family, a, b):
+        raise InputError(f"{where}: {wrong}")
 
 
 def _drawn(
@@ -167,7 +183,7 @@ def _value(
     params: Any, name: str, prior: tuple[Any, ...], key: tuple[int, int, int, int], turn: int, where: str
 ) -> HostArray:
     """Return float32 of the parameter's shape: its first draw of this turn that is within bounds."""
-    low, high = _bounds(params, name)
+    low, high = draws_table.bounds(params, name)
     value = np.asarray(getattr(params, name), np.float64)
     for attempt in range(TRIES):
         draw = _quantile(prior, _uniform(key, turn, attempt))
@@ -175,12 +191,6 @@ def _value(
         if (new >= low).all() and (new <= high).all():
             return new.astype(np.float32)
     raise InputError(f"{where}: {name}: {TRIES} draws of its prior {list(prior)} lie outside {low:g} to {high:g}")
-
-
-def _bounds(params: Any, name: str) -> tuple[float, float]:
-    """Return the declared bounds, those of float32 where they are infinite."""
-    low, high = declarations(type(params))[name].bounds
-    return max(low, -LARGEST), min(high, LARGEST)
 
 
 def _first(value: HostArray) -> float:
@@ -210,76 +220,3 @@ def _uniform(key: tuple[int, int, int, int], turn: int, attempt: int) -> float:
     """Return a uniform number in (0, 1), an odd multiple of 2^-53: of `bits` of (turn, attempt, 0) and (.., 1)."""
     high, low = (scalar_bits(key, (turn, attempt, half)) for half in (0, 1))
     return ((high << 20 | low >> 12) * 2 + 1) * 2.0**-53
-
-
-@dataclass(frozen=True)
-class _Column:
-    """A column of a file of draws: which number it sets (level None = all), and float64 [rows]."""
-
-    instance: str
-    name: str
-    level: int | None
-    values: HostArray
-
-
-def _columns(scenario: Scenario, params: Mapping[str, Any]) -> list[_Column]:
-    where = f"{scenario.label}: draws"
-    path = located(scenario, str(scenario.draws), "draws")
-    frame = tables.read(path, where)
-    if not frame.width or frame.height < len(scenario.seeds):
-        raise InputError(
-            f"{where}: expected a row for each of the {len(scenario.seeds)} seeds, got {frame.height} in {path.name}; "
-            "choose as many with --seeds, or give more rows"
-        )
-    found: list[_Column] = []
-    for title in frame.columns:
-        place = f"{where}: column '{title}' of {path.name}"
-        instance, name, level = _target(scenario, params, title, place)
-        values = np.array(tables.numbers(frame, title, f"{where}: {path.name}"), np.float64)
-        low, high = _bounds(params[instance], name)
-        if values.min() < low or values.max() > high:
-            raise InputError(f"{place}: expected {low:g} to {high:g}, got {values.min():g} to {values.max():g}")
-        for other in found:
-            if (other.instance, other.name) == (instance, name) and (level is None or other.level is None):
-                raise InputError(f"{place}: '{instance}.{name}' is set as a whole and by level; leave one of them out")
-        found.append(_Column(instance, name, level, values))
-    return found
-
-
-def _target(scenario: Scenario, params: Mapping[str, Any], title: str, where: str) -> tuple[str, str, int | None]:
-    """Return the instance, parameter and number of the level that a column's title names."""
-    known: dict[str, Declaration] = {
-        f"{instance}.{name}": declared
-        for instance, each in params.items()
-        for name, declared in declarations(type(each)).items()
-    }
-    instance, name, level = (*title.split(".", 2), "", "")[:3]
-    declared = known.get(f"{instance}.{name}")
-    if declared is None:
-        raise InputError(f"{where}: unknown parameter '{instance}.{name}'{nearest(f'{instance}.{name}', known)}")
-    size = np.asarray(getattr(params[instance], name)).size
-    if not declared.by:
-        if title != f"{instance}.{name}":
-            raise InputError(f"{where}: '{instance}.{name}' is one number, it has no level '{level}'")
-        return instance, name, None
-    if title == f"{instance}.{name}":
-        return instance, name, None
-    table = next(each for each in scenario.kernels if each.name == instance)
-    column = registries.all_columns(scenario)[table.columns.get(declared.by, declared.by)]
-    code = column.code(level, where)
-    if len(column.levels) != size:
-        raise InputError(f"{where}: expected {len(column.levels)} levels of '{column.name}', the people have {size}")
-    return instance, name, code
-
-
-def _row(scenario: Scenario, params: Mapping[str, Any], columns: list[_Column], row: int) -> dict[str, Any]:
-    """Return the parameters with one row of draws."""
-    made = dict(params)
-    for column in columns:
-        value = np.array(getattr(made[column.instance], column.name), np.float32)
-        value[... if column.level is None else column.level] = column.values[row]
-        made[column.instance] = replace(made[column.instance], **{column.name: value})
-    kernels = registries.kernels_of(scenario)
-    for instance in {column.instance: None for column in columns}:
-        kernels[instance].check(made[instance], f"{scenario.label}: draws: row {row}: '{instance}'", scenario.step_days)
-    return made

@@ -7,10 +7,8 @@ writes a checkpoint when asked, and reads surveys. The length of these chunks ha
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,14 +16,15 @@ from typing import Any
 import numpy as np
 
 from lpm import checkpoint, results
-from lpm.errors import CheckpointError, InputError
+from lpm.errors import CheckpointError, Fault, InputError, faults
 from lpm.ops.groups import people_of
-from lpm.scenarios import draws, manifest, notes, surveys
+from lpm.scenarios import afterwards, agents, draws, manifest, notes, surveys
 from lpm.scenarios.assembly import Assembly, assemble
 from lpm.scenarios.options import Progress, RunOptions, silent
 from lpm.scenarios.outputs import claim
 from lpm.scenarios.resolved import fingerprint
 from lpm.scenarios.schema import Scenario
+from lpm.scenarios.stops import kept, undisturbed
 from lpm.simulation import State
 from lpm.types import HostArray
 
@@ -43,9 +42,17 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress = silent) ->
 
     Raises:
         InputError: Bad input, or a folder that cannot be used.
+        Fault: A file cannot be written. What is finished, and the last checkpoint, are kept; the message says what.
         KeyboardInterrupt: Stopped. Finished pairs are kept and the report of what there is has been written; `kept`
             says it in words.
     """
+    try:
+        return _run(scenario, options, progress)
+    except Fault as fault:
+        raise Fault(f"{fault}; {kept(options.out, scenario)}") from fault
+
+
+def _run(scenario: Scenario, options: RunOptions, progress: Progress) -> Path:
     with claim(options.out, scenario, resume=options.resume) as folder:
         began = time.perf_counter()
         size, people = scenario.population.size, scenario.population.people
@@ -55,55 +62,24 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress = silent) ->
         if size is None or people is None:
             progress(f"note: {notes.scale(assembly.population.size, assembly.population.people)}", 0, 1)
         runner = _Runner(assembly, options, folder, progress)
-        interrupted = True
-        try:
-            runner.every_pair()
-            interrupted = False
-        finally:
-            if runner.finished:
-                progress("report", 0, 1)
-                seconds = runner.seconds | {"total": time.perf_counter() - began}
-                with undisturbed():
-                    manifest.write(assembly, folder, seconds, runner.tallies, interrupted)
-                progress("report", 1, 1)
+
+        def tell(interrupted: bool) -> None:
+            progress("report", 0, 1)
+            seconds = runner.seconds | {"total": time.perf_counter() - began}
+            with undisturbed():
+                manifest.write(assembly, folder, seconds, runner.tallies, interrupted)
+            progress("report", 1, 1)
+
+        with faults():  # from here on the input is good
+            try:
+                runner.every_pair()
+            except BaseException:
+                if runner.finished:
+                    with contextlib.suppress(Fault), faults():  # the first thing that went wrong is what is told
+                        tell(interrupted=True)
+                raise
+            tell(interrupted=False)
     return options.out
-
-
-def kept(folder: Path, scenario: Scenario) -> str:
-    """Return what is left of a run that was stopped, in words."""
-    there = [
-        (index, seed)
-        for index in range(len(scenario.arms))
-        for seed in scenario.seeds
-        if results.finished_path(folder, index, seed).is_file()
-    ]
-    if there:
-        pairs = len(scenario.arms) * len(scenario.seeds)
-        return (
-            f"stopped; {len(there)} of {pairs} pairs of arm and seed are finished and kept in {folder}; "
-            f"--out {folder} --resume goes on with them"
-        )
-    if any(each.is_dir() and any(each.iterdir()) for each in (folder / "checkpoints").glob("*")):
-        return (
-            f"stopped before a pair of arm and seed was finished; --out {folder} --resume goes on from its checkpoint"
-        )
-    return "stopped before the first pair of arm and seed was finished: nothing is kept"
-
-
-@contextlib.contextmanager
-def undisturbed() -> Generator[None]:
-    """Hold back Ctrl-C while files that belong together are written; it takes effect behind them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    held: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if held:
-        raise KeyboardInterrupt
 
 
 def _devices(options: RunOptions) -> int:
@@ -126,23 +102,47 @@ class _Runner:
         self.tallies: dict[tuple[str, int], dict[str, HostArray]] = {}
         self.finished = 0
         self.done_steps = 0
+        self.save_agents = options.save_agents or (options.resume and agents.kept(folder))
 
     def every_pair(self) -> None:
         """Run every pair that is not finished; a later arm's pairs of a seed follow the first arm's, seed by seed."""
         scenario, assembly = self.assembly.scenario, self.assembly
         drawn = draws.of_seeds(scenario, assembly.params)
         total = len(scenario.seeds) * len(assembly.arms) * scenario.steps
+        self._remarks()
         self.progress("running", 0, total)
         for seed, params in zip(scenario.seeds, drawn, strict=True):
             for index, arm in enumerate(assembly.arms):
-                before = results.read_finished(self.folder, index, seed, self.name) if self.options.resume else None
-                if before is None:
+                if not self._done(index, seed):
                     self._pair(index, seed, params, total)
                 else:
                     self.done_steps += scenario.steps
                     self.tallies[arm.name, seed] = manifest.read_tallies(self.folder, index, seed)
                 self.finished += 1
                 self.progress("running", self.done_steps, total)
+
+    def _done(self, index: int, seed: int) -> bool:
+        """Return whether a pair is finished, with its agents where they are to be kept."""
+        if not self.options.resume or results.read_finished(self.folder, index, seed, self.name) is None:
+            return False
+        return not self.save_agents or agents.of_pair(self.folder, index, seed).is_file()
+
+    def _remarks(self) -> None:
+        """Tell what the options lead to that nobody may expect."""
+        scenario, every = self.assembly.scenario, self.options.checkpoint_every
+        if every is not None and every >= scenario.steps:
+            self.progress(
+                f"note: --checkpoint-every {every} writes no checkpoint in a run of {scenario.steps} steps; a finished "
+                "pair of arm and seed is kept all the same",
+                0,
+                1,
+            )
+        if self.options.resume and self.save_agents:
+            pairs = [(index, seed) for seed in scenario.seeds for index in range(len(scenario.arms))]
+            again = [each for each in pairs if results.finished_path(self.folder, *each).exists()]
+            again = [each for each in again if not agents.of_pair(self.folder, *each).is_file()]
+            if again:
+                self.progress(f"note: {len(again)} finished pairs are run again, to save their agents", 0, 1)
 
     def _pair(self, index: int, seed: int, params: Mapping[str, Any], total: int) -> None:
         scenario, simulation = self.assembly.scenario, self.assembly.simulation
@@ -285,8 +285,9 @@ class _Runner:
         manifest.write_tallies(self.folder, index, seed, self.tallies[arm, seed])
         if answers:
             surveys.write(self.folder, index, seed, answers)
-        if self.options.save_agents:
-            manifest.write_agents(self.folder, assembly, index, seed, self._plain(state)["agents"])
+        if self.save_agents:
+            agents.keep(self.folder, assembly, index, seed, self._plain(state)["agents"])
+        afterwards.keep(self.folder, assembly, index, seed, self._plain(state))
         results.write_finished(self.folder, index, trajectory, self.name)
 
 

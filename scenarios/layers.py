@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lpm.errors import InputError
 from lpm.network import Network
 from lpm.networks.draws import layer_seed
 from lpm.networks.mixing import counted
@@ -50,7 +51,16 @@ def build_layer(scenario: Scenario, number: int, table: LayerTable, population: 
     params = parameters.build(builder.Params, table.params, population.schema, where)
     params = registries.with_files(scenario, params, f"networks[{number}]")
     seed = layer_seed(scenario.population.seed if table.seed is None else table.seed, table.name)
-    return builder.build(seed, params, population, (0, population.size)).check(f"{where} '{table.name}'")
+    try:
+        network = builder.build(seed, params, population, (0, population.size))
+    except InputError as error:
+        raise InputError(_placed(str(error), table.builder, where)) from None
+    return network.check(f"{where} '{table.name}'")
+
+
+def _placed(line: str, builder: str, where: str) -> str:
+    """Return a builder's line with the place in the scenario: "lattice.width: no" as "x: networks[0].width: no"."""
+    return where + line[len(builder) :] if line.startswith((f"{builder}.", f"{builder}:")) else f"{where}: {line}"
 
 
 def facts_of(network: Network, table: LayerTable, population: Population) -> NetworkFacts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
@@ -10,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lpm.errors import InputError, nearest, unknown
+from lpm.errors import InputError, closest, nearest, unknown
 from lpm.scenarios.complaints import complaint
 from lpm.scenarios.paths import reason
 from lpm.scenarios.schema import Scenario
@@ -18,6 +19,9 @@ from lpm.scenarios.values import list_of, table_of
 
 LARGEST_FILE = 10_000_000
 """Bytes; a scenario is written by people, and a larger file is a mistake."""
+
+LONGEST_NAME = 1_000
+"""Characters; a longer path to a scenario is a mistake, or a scenario's text in its place."""
 
 
 def _home() -> Path:
@@ -48,14 +52,20 @@ def locate(name: str) -> tuple[Path, str]:
     Raises:
         InputError: Neither; the nearest name is suggested.
     """
+    if not name:
+        raise InputError("scenario: expected a name or the path of a TOML file, got an empty text")
     if name in names():
         return _home() / f"{name}.toml", name
     path = Path(name)
-    if path.is_dir():
+    if os.path.isdir(name):  # these two say False, and raise nothing, of what no file can be called
         raise InputError(f"scenario '{name}': expected a name or a TOML file, got a folder")
-    if path.is_file() or path.suffix or "/" in name or "\\" in name:
+    written_as_file = bool(path.suffix or "/" in name or "\\" in name) and "\0" not in name
+    if os.path.isfile(name) or (written_as_file and len(name) <= LONGEST_NAME):
         return path, name
-    raise InputError(f"scenario '{name}': there is no such scenario and no such file{nearest(name, names())}")
+    beside = _beside(Path(f"{name}.toml")) if len(name) <= LONGEST_NAME else ""
+    hint = beside if closest(name, names()) is None and beside else nearest(name, names())
+    shown = name if len(name) <= 60 else f"{name[:60]}..."
+    raise InputError(f"scenario '{shown}': there is no such scenario and no such file{hint}")
 
 
 def read(path: Path, label: str) -> dict[str, Any]:
@@ -69,7 +79,7 @@ def read(path: Path, label: str) -> dict[str, Any]:
             raise InputError(f"{label}: expected a scenario of at most {LARGEST_FILE} bytes, got {path.stat().st_size}")
         text = path.read_bytes().decode("utf-8")
     except OSError as error:
-        raise InputError(f"{label}: cannot be read: {reason(error)}") from None
+        raise InputError(f"{label}: cannot be read: {reason(error)}{_beside(path)}") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{label}: expected UTF-8 text, got other bytes at position {error.start}") from None
     try:
@@ -78,6 +88,15 @@ def read(path: Path, label: str) -> dict[str, Any]:
         raise InputError(f"{label}: not TOML: {reason(error)}") from None
     except RecursionError:
         raise InputError(f"{label}: not a scenario: nested too deeply") from None
+
+
+def _beside(path: Path) -> str:
+    """Return a hint at a scenario of nearly that name in the same folder, "" where there is none."""
+    try:
+        alike = closest(path.stem, [each.stem for each in path.parent.glob("*.toml")])
+    except (OSError, ValueError):  # no folder can be called that
+        return ""
+    return f"; did you mean '{path.with_name(f'{alike}.toml')}'?" if alike else ""
 
 
 def load(name: str | Path) -> Scenario:

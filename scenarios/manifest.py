@@ -13,14 +13,12 @@ import numpy as np
 import polars as pl
 
 from lpm import __version__, derived, effects, results, score
-from lpm.kernel import declarations
 from lpm.memory import peak_memory_mb
 from lpm.metrics import Metric
 from lpm.ops import dispatch
 from lpm.policy import SCALAR
-from lpm.population import frame_of
 from lpm.report import changes
-from lpm.scenarios import accounts, notes, tables
+from lpm.scenarios import accounts, afterwards, agents, notes, parameter_table, tables
 from lpm.scenarios.assembly import Assembly
 from lpm.scenarios.layers import NetworkFacts
 from lpm.scenarios.levers import CONSTANT
@@ -83,15 +81,15 @@ def write(
         interrupted: Pairs are missing.
 
     Raises:
-        InputError: A file cannot be written, or the observed figures do not fit.
+        InputError: A file cannot be written (its cause is an OSError), or the observed figures do not fit.
+        Fault: `agents.parquet` cannot be written.
     """
     scenario = assembly.scenario
     arms = [arm.name for arm in assembly.arms]
     trajectory = results.join_finished(folder, arms, scenario.seeds)
     results.write_frame(folder / "trajectory.parquet", trajectory)
-    parts = [_agents_of(folder, index, seed) for index in range(len(arms)) for seed in scenario.seeds]
-    if there := [part for part in parts if part.exists()]:
-        pl.concat([pl.scan_parquet(part) for part in there]).sink_parquet(folder / "agents.parquet")
+    pairs = [(index, seed) for index in range(len(arms)) for seed in scenario.seeds]
+    agents.write(folder, [pair for pair in pairs if results.finished_path(folder, *pair).exists()])
     kinds = {metric.name: metric.kind for metric in assembly.metrics}
     since = scenario.report_from
     table = effects.effects(trajectory, kinds, since, scenario.draws, scenario.step_days)
@@ -101,6 +99,7 @@ def write(
     if seen is not None:
         results.write_frame(folder / "observed.parquet", seen)
         scores = score.score(effects.reported(trajectory, since), seen, kinds)
+    afterwards.write(assembly, folder)
     facts = _facts(assembly, seconds, interrupted) | {
         "notes": [*notes.of(assembly), *notes.clipped(assembly, tallies)],
         "score": scores,
@@ -136,7 +135,9 @@ def _facts(assembly: Assembly, seconds: Mapping[str, float], interrupted: bool) 
         "title": scenario.title or scenario.name,
         "description": scenario.description,
         "assumptions": list(scenario.assumptions),
+        "chosen": scenario.chosen,
         "calibrated": scenario.calibrated,
+        "headline": scenario.headline,
         "start": scenario.start,
         "step": scenario.step,
         "steps": scenario.steps,
@@ -166,10 +167,11 @@ def _facts(assembly: Assembly, seconds: Mapping[str, float], interrupted: bool) 
             m.name: {"title": m.title, "unit": m.unit, "kind": m.kind, "by": list(m.by), "of": list(m.of)}
             for m in assembly.metrics
         },
+        "unpredictability": {name: {"title": each.title or name} for name, each in scenario.unpredictability.items()},
         "groups": dict(zip(assembly.model.recorder.by, map(list, assembly.model.recorder.names), strict=True)),
         "layers": {name: _layer(assembly, name, layer) for name, layer in assembly.networks.items()},
         "population": _population(population.facts),
-        "parameters": list(_parameters(assembly)),
+        "parameters": list(parameter_table.rows(assembly)),
         "sources": _sources(assembly),
     }
 
@@ -232,25 +234,6 @@ def _layer(assembly: Assembly, name: str, layer: NetworkFacts) -> dict[str, Any]
     return told
 
 
-def _parameters(assembly: Assembly) -> Any:
-    for instance in assembly.scenario.kernels:
-        params = assembly.params[instance.name]
-        for name, declared in declarations(type(params)).items():
-            value = np.asarray(getattr(params, name))
-            column = instance.columns.get(declared.by, declared.by)
-            setting = instance.params.get(name)
-            source = declared.source if setting is None else setting.source or "set in the scenario, no source given"
-            # the shortest text of a float32: 0.4, not 0.40000001
-            numbers = [str(v) if declared.choices else float(str(v)) for v in value.ravel()]
-            shown: Any = numbers[0] if not value.ndim else numbers
-            if value.ndim and declared.by:
-                shown = dict(zip(assembly.population.schema[column].levels, numbers, strict=True))
-            yield {
-                "path": f"{instance.name}.{name}", "value": shown, "unit": declared.unit,
-                "meaning": declared.meaning, "source": source,
-            }  # fmt: skip
-
-
 def _sources(assembly: Assembly) -> list[str]:
     scenario = assembly.scenario
     told = [f"{name}: {series.source}" for name, series in scenario.series.items() if series.source]
@@ -269,15 +252,3 @@ def read_tallies(folder: Path, index: int, seed: int) -> dict[str, HostArray]:
     """Return what `write_tallies` wrote."""
     path = folder / "checkpoints" / "finished" / f"{index}-{seed}.tallies.parquet"
     return {series.name: series.to_numpy() for series in results.read_frame(path).iter_columns()}
-
-
-def write_agents(folder: Path, assembly: Assembly, index: int, seed: int, columns: Mapping[str, HostArray]) -> None:
-    """Write the agents at the end of a pair, one parquet file a pair, levels by name and weights in people."""
-    frame = frame_of(assembly.population.schema, columns)
-    arm = pl.lit(assembly.arms[index].name).alias("arm")
-    frame = frame.select(arm, pl.lit(seed, dtype=pl.Int64).alias("seed"), pl.all())
-    results.write_frame(_agents_of(folder, index, seed), frame)
-
-
-def _agents_of(folder: Path, index: int, seed: int) -> Path:
-    return folder / "checkpoints" / "finished" / f"{index}-{seed}.agents.parquet"

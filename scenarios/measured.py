@@ -49,7 +49,12 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Series(Part):
-    """A curve: linear between knots, 0 before the first, the last value held."""
+    """A curve: linear between knots, 0 before the first, the last value held.
+
+    Attributes:
+        knots: Pairs of a date or step and a number, in order.
+        source: Where they come from, or "guess".
+    """
 
     knots: Annotated[tuple[Knot, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     source: str = ""
@@ -87,6 +92,9 @@ class Metric(Part):
         middle: Divides the two sides of a column of numbers; absent = the middle of its bounds.
         column: The categorical column of flow and stock.
         by: Columns whose groups are shown, each alone and all together.
+        title: What it is called in the report; absent = its name.
+        unit: Its unit ("people"); absent = none.
+        source: Where its numbers (as `interval`) come from.
     """
 
     flow: OneOrMore | None = None
@@ -163,12 +171,47 @@ class Metric(Part):
         return tuple(name for name in (self.share, self.reproduction) if name is not None)
 
 
+class Worlds(Part):
+    """Counts over the rows of a table whose shares are compared between seeds when all have ended.
+
+    Attributes:
+        table: The table ("items").
+        column: Its column of counts.
+        title: Heading.
+    """
+
+    table: Name
+    column: Name
+    title: str = ""
+
+
 class Observed(Part):
-    """Real figures beside a metric: a table with a column of values and the days that each covers."""
+    """Real figures beside a metric: a table with a column of values, and the days or the arm that each is of.
+
+    Attributes:
+        file: A table beside the scenario.
+        column: Its column of values.
+        start: Its column of first days.
+        end: Its column of last days, inclusive.
+        group: Its column of levels of this grouping column; absent = figures of everybody.
+        arm: Its column of names of arms: figures of the end of a run, without days.
+        error: Its column of standard errors of these.
+        source: Where they come from.
+    """
 
     file: Name
     column: Name
     start: Name = "start"
     end: Name = "end"
     group: Name | None = None
+    arm: Name | None = None
+    error: Name | None = None
     source: str = ""
+
+    @model_validator(mode="after")
+    def _days_or_arm(self) -> Observed:
+        if self.arm is None and self.error is not None:
+            raise ValueError("the key 'error' belongs to figures by 'arm'")
+        if self.arm is not None and self.group is not None:
+            raise ValueError("expected either 'arm' (figures of the end of a run) or 'group' (figures of days)")
+        return self

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from lpm.errors import nearest
+from lpm.scenarios.acts import Cost, Message, Neighbours, NonNegative, Payment, Share, Ties, Top, When
+from lpm.scenarios.names import ArmName, Title
 from lpm.scenarios.values import (
     Condition,
     Length,
@@ -31,88 +33,41 @@ ACTS = (
 LEVERS = ("scale", "set", "reduce")
 """Acts on parameters and layers: they concern the whole run, so nobody can be singled out."""
 
-NonNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class When(Part):
-    """A condition on a metric of the previous step, in people.
-
-    Attributes:
-        metric: Name of a metric.
-        group: Group of the metric ("all", "borough=Bronx").
-        above: The intervention starts when the metric is above this ...
-        below: ... or below this.
-        release: It stops when the metric is back below (above) this; absent = it stays on until `until`.
-    """
-
-    metric: Name
-    group: Name = "all"
-    above: float | None = None
-    below: float | None = None
-    release: float | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> When:
-        if (self.above is None) == (self.below is None):
-            raise ValueError("expected exactly one of above and below")
-        if self.release is not None and self.above is not None and self.release > self.above:
-            raise ValueError(f"expected release <= above, got {self.release} > {self.above}")
-        if self.release is not None and self.below is not None and self.release < self.below:
-            raise ValueError(f"expected release >= below, got {self.release} < {self.below}")
-        return self
-
-
-class Top(Part):
-    """Those with the most neighbours in `layer`: so many of them that they stand for `count` people."""
-
-    by: Literal["degree"] = "degree"
-    layer: Name
-    count: Annotated[float, Field(gt=0)]
-
-
-class Neighbours(Part):
-    """Those with a tie, in one of `layers`, to somebody who fulfils `where`."""
-
-    where: Annotated[dict[Name, Condition], Field(min_length=1)]
-    layers: Annotated[Names, Field(min_length=1)]
-
-
-class Ties(Part):
-    """Number of ties to add or remove per act."""
-
-    layer: Name
-    count: Annotated[int, Field(ge=1)]
-
-
-class Message(Part):
-    """A message: adds `amount` to a column of those who get it."""
-
-    column: Name
-    amount: float
-
-
-class Payment(Part):
-    """A payment: adds `amount`, in the column's unit, to a column of those who get it."""
-
-    column: Name
-    amount: float
-
-
-class Cost(Part):
-    """What an intervention costs: per person reached, and per person in effect and day."""
-
-    per_person: NonNegative = 0.0
-    per_day: NonNegative = 0.0
-    unit: Name = "USD"
-    source: str = ""
-
 
 class Intervention(Part):
-    """One measure; see the module `lpm.policy` for what each key does."""
+    """One measure: when, whom, what, how much and at what cost; exactly one of the keys from `scale` to `pay`.
 
-    name: Name
-    label: Name | None = None
+    Attributes:
+        name: What it is called; absent = its label, else its number.
+        label: What arms shift and omit, for several measures together.
+        source: Where its numbers come from, or "guess".
+        description: One sentence for the report.
+        at: When it begins, a date or step; absent = at once.
+        until: When it ends: the first date or step at which it is no longer in force.
+        when: The metric that starts and ends it.
+        where: Whom: the agents with these levels, numbers or ranges, by column.
+        share: Share of them who are singled out, drawn once.
+        top: Only those with the most neighbours.
+        neighbours_of: Whom: those with a tie to these.
+        scale: Factor on a layer or parameter, for everybody: a number, or the name of a series.
+        set: Value of a parameter, for everybody.
+        reduce: Share of a layer's contacts that is taken away, for everybody: a number, or the name of a series.
+        set_column: Value of a column of those reached: a number, or the name of a level.
+        scale_column: Factor on a column of those reached.
+        add_ties: Ties that are added to a dynamic layer, between those reached.
+        remove_ties: Ties that are removed from a dynamic layer, between those reached.
+        message: Adds an amount to a column of those reached.
+        pay: Adds an amount to a column of those reached, in its unit.
+        uptake: Chance that a person who is reached takes part.
+        delay: From being reached to the effect.
+        duration: How long the effect on a person lasts; absent = for good.
+        capacity: Most people who are reached in a step.
+        every: How often people are reached; absent = once.
+        cost: What it costs.
+    """
+
+    name: Title
+    label: Title | None = None
     source: str = ""
     description: str = ""
     at: Moment = 0
@@ -153,7 +108,10 @@ class Intervention(Part):
         if acts[0] in LEVERS:
             for key in ("where", "share", "top", "neighbours_of", "uptake", "capacity", "duration", "every"):
                 if getattr(self, key) is not None:
-                    raise ValueError(f"'{key}' concerns agents, but '{acts[0]}' acts on the whole run")
+                    raise ValueError(
+                        f"'{key}' concerns agents, but '{acts[0]}' acts on the whole run; set_column or scale_column "
+                        "act on agents"
+                    )
         return self
 
     @property
@@ -194,7 +152,7 @@ class Survey(Part):
         ask: Columns whose answers are kept.
     """
 
-    name: Name
+    name: Title
     every: Length | None = None
     at: Moment | None = None
     where: Annotated[dict[Name, Condition], Field(min_length=1)] | None = None
@@ -219,7 +177,7 @@ class Arm(Part):
         interventions: The arm's own.
     """
 
-    name: Name
+    name: ArmName
     description: str = ""
     shift: dict[Name, Shift] = Field(default_factory=dict)
     omit: Names = ()

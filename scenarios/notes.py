@@ -16,7 +16,7 @@ import numpy as np
 from lpm import durations
 from lpm.policy import Arm, Intervention, policy_data
 from lpm.restrictions import parameters_left
-from lpm.scenarios import registries
+from lpm.scenarios import draws, draws_table, registries
 from lpm.scenarios.assembly import Assembly
 from lpm.types import HostArray
 
@@ -33,7 +33,18 @@ NAMED = 6
 
 def of(assembly: Assembly) -> list[str]:
     """Return the sentences that the reader of a run should know, the most general first."""
-    return [*_weight(assembly), *_take_off(assembly), *_unseen(assembly)]
+    return [*_weight(assembly), *_take_off(assembly), *_unseen(assembly), *_held(assembly)]
+
+
+def _held(assembly: Assembly) -> list[str]:
+    """Return the sentence on columns of a file of draws that are not used."""
+    titles = draws.not_used(assembly.scenario, assembly.params)
+    if not titles:
+        return []
+    which = f"The column {titles[0]} of {draws_table.file_name(assembly.scenario)} is"
+    if len(titles) > 1:
+        which = f"The columns {', '.join(titles)} of {draws_table.file_name(assembly.scenario)} are"
+    return [f"{which} not used: what --set (or prior = []) holds fixed is not drawn."]
 
 
 def number(value: float) -> str:
@@ -48,13 +59,19 @@ def scale(agents: int, people: float) -> str:
     each = people / agents
     if each == 1:
         return f"{agents:,} agents, a person each"
-    return f"{agents:,} agents stand for {number(round(people))} people: {number(each)} people an agent"
+    whole = number(round(people) if people >= 10 else people)
+    return f"{agents:,} agents stand for {whole} people: {number(each)} people an agent"
 
 
 def _weight(assembly: Assembly) -> list[str]:
     agents, people = assembly.population.size, assembly.population.people
-    if people <= agents:
+    if people == agents:
         return []
+    if people < agents:
+        return [
+            f"{scale(agents, people)}: there are more agents than people, so counts come in fractions of a person and "
+            "results vary less by chance than they would among so few people; fewer agents, or more people, mend it."
+        ]
     return [f"{scale(agents, people)}; results vary more by chance than they would with an agent for each person."]
 
 

@@ -35,7 +35,7 @@ def people_of(scenario: Scenario) -> Population:
         assert table.size is not None
         made = Population.build(table.size, (), {}, where)
     if table.people is not None and table.generator is None:
-        made = made.reweighted(table.people)
+        made = made.reweighted(table.people, where)
     schema = registries.all_columns(scenario) | dict(made.schema)
     missing = {name: column for name, column in schema.items() if name not in made.columns}
     columns = dict(made.columns)

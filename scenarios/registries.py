@@ -91,19 +91,20 @@ def parametrised(scenario: Scenario) -> list[tuple[str, Mapping[str, Setting], d
 
 
 def kernels_of(scenario: Scenario) -> dict[str, type[Kernel]]:
-    """Return the kernels of a scenario by the name of their instance."""
-    return {
-        each.name: contract.find(each.kernel, f"{scenario.label}: kernels[{number}].kernel")
-        for number, each in enumerate(scenario.kernels)
-    }
+    """Return the kernels of a scenario by the name of their instance, those that record cascades as they do that."""
+    from lpm.kernels.diffusion.ancestry import recorded
+
+    found: dict[str, type[Kernel]] = {}
+    for number, each in enumerate(scenario.kernels):
+        where = f"{scenario.label}: kernels[{number}]"
+        kernel = contract.find(each.kernel, f"{where}.kernel")
+        found[each.name] = recorded(kernel, f"{where}.cascades") if each.cascades else kernel
+    return found
 
 
 def declared_columns(scenario: Scenario) -> tuple[Column, ...]:
     """Return the columns of `[population] columns`."""
-    return tuple(
-        Column(each.name, each.dtype, each.meaning, each.unit, each.bounds, each.levels, (), each.default)
-        for each in scenario.population.columns
-    )
+    return tuple(each.column() for each in scenario.population.columns)
 
 
 def population_columns(scenario: Scenario) -> dict[str, Column]:

@@ -14,8 +14,11 @@ from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from lpm import durations
 from lpm.errors import InputError
-from lpm.scenarios.measured import Metric, Observed, Series
+from lpm.scenarios.columns import ColumnTable
+from lpm.scenarios.described import with_descriptions
+from lpm.scenarios.measured import Metric, Observed, Series, Worlds
 from lpm.scenarios.measures import Arm, Intervention, Interventions, Survey
+from lpm.scenarios.names import Label, MetricName
 from lpm.scenarios.values import (
     Count,
     Date,
@@ -23,11 +26,10 @@ from lpm.scenarios.values import (
     Moment,
     Name,
     Names,
-    Pair,
     Part,
+    Seeds,
     Setting,
     as_tuple,
-    list_of,
     table_of,
 )
 
@@ -58,29 +60,6 @@ class Parametrised(Part):
         own = set(cls.model_fields) - {"params"}
         keys = {key: value for key, value in table.items() if key in own}
         return {**keys, "params": {key: value for key, value in table.items() if key not in own}}
-
-
-class ColumnTable(Part):
-    """A column that the scenario adds to the population; see `lpm.population.Column`."""
-
-    name: Name
-    dtype: Literal["bool", "uint8", "uint16", "uint32", "int8", "int16", "int32", "float32"]
-    meaning: Name
-    unit: str = ""
-    bounds: Pair | None = None
-    levels: Names = ()
-    default: float = 0
-
-    @model_validator(mode="after")
-    def _sound(self) -> ColumnTable:
-        if self.bounds is not None and self.bounds[0] > self.bounds[1]:
-            raise ValueError(f"expected bounds in ascending order, got {self.bounds[0]} > {self.bounds[1]}")
-        if len(set(self.levels)) != len(self.levels):
-            raise ValueError("expected every level once, got a repeated level")
-        low, high = (0, len(self.levels) - 1) if self.levels else self.bounds or (-float("inf"), float("inf"))
-        if not low <= self.default <= high:
-            raise ValueError(f"expected a default within {low:g} to {high:g}, got {self.default:g}")
-        return self
 
 
 class PopulationTable(Parametrised):
@@ -125,7 +104,7 @@ class LayerTable(Parametrised):
         source: Where it comes from.
     """
 
-    name: Name
+    name: Label
     builder: Name
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     scale: Annotated[float, Field(ge=0)] = 1.0
@@ -136,7 +115,11 @@ class LayerTable(Parametrised):
 
 
 class OtherTable(Part):
-    """The size of a table that kernels declare beside "agents" (songs, places, messages)."""
+    """The size of a table that kernels declare beside "agents" (songs, places, messages).
+
+    Attributes:
+        rows: Number of its rows.
+    """
 
     rows: Count
 
@@ -149,12 +132,14 @@ class KernelTable(Parametrised):
         name: Name of the instance; draws belong to it.
         layers: The layers that it sees; absent = all.
         columns: What the kernel's columns are called here ({ place = "borough" }); absent = as the kernel does.
+        cascades: Keep who reached whom, for `cascades.parquet`; the run is the same without it.
     """
 
     kernel: Name
-    name: Name
+    name: Label
     layers: Names = ()
     columns: dict[Name, Name] = Field(default_factory=dict)
+    cascades: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -163,31 +148,36 @@ class KernelTable(Parametrised):
         return given if table is None or "kernel" not in table else {"name": table["kernel"], **table}
 
 
-def seed_list(given: Any) -> Any:
-    """Return `seeds = 4` as (0, 1, 2, 3), and a list as it is."""
-    if isinstance(given, int) and not isinstance(given, bool):
-        if not 1 <= given <= 100_000:
-            raise ValueError(f"expected 1 to 100,000 seeds, got {given}")
-        return tuple(range(given))
-    seeds = as_tuple(given)
-    listed = list_of(seeds)
-    if listed is not None and (not listed or len(set(map(repr, listed))) != len(listed)):
-        raise ValueError("expected a number of seeds or a list of different seeds")
-    return seeds
-
-
-Seeds = Annotated[
-    tuple[Annotated[int, Field(ge=0, lt=2**31)], ...],
-    BeforeValidator(seed_list, json_schema_input_type=int | list[int]),
-]
-
-
 class Scenario(Part):
-    """A whole scenario file; `schema = 1` names this version of the format.
+    """A whole scenario file.
 
     Attributes:
+        schema: Version of the format: 1.
+        name: What the run's folder is called.
+        title: Heading of the report.
+        description: The question, in a sentence.
+        assumptions: What the reader has to know, a sentence each.
+        calibrated: The parameters were fitted to data.
+        step: Length of a step.
+        start: Date of the first step; absent = steps have numbers only.
+        report_from: First date or step that is reported; absent = all.
+        steps: Number of steps.
+        backend: What the hot loops run on.
+        population: Who there is.
+        networks: Who meets whom, layer by layer.
+        kernels: The rules of behaviour.
+        tables: Sizes of the tables beside the agents, by name.
+        series: Curves that interventions follow, by name.
+        metrics: What is measured, by name.
+        unpredictability: What is compared between seeds at the end, by name.
+        interventions: What is in force in every arm that does not omit it.
+        surveys: Questions put to a sample.
+        arms: What is compared; the others with the first.
+        data: Observed figures, by the metric that they stand beside.
         horizon: Steps that the dates were written for; absent = `steps`. `--steps` sets it, so that a shortened run
             is not refused because a measure begins after its end.
+        chosen: How the values of the parameters were chosen, in a sentence, as the report says it.
+        headline: The metric that the report begins with; absent = deaths, else the first flow.
         draws: "prior", or a file of parameter draws beside the scenario; absent = fixed parameters.
         seeds: Number of seeds (0, 1, ...), or the seeds themselves.
     """
@@ -197,7 +187,9 @@ class Scenario(Part):
     title: str = ""
     description: str = ""
     assumptions: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
+    chosen: str = ""
     calibrated: bool = False
+    headline: Name | None = None
     step: Length = "1d"
     start: Date | None = None
     report_from: Moment | None = None
@@ -209,9 +201,10 @@ class Scenario(Part):
     population: PopulationTable
     networks: Annotated[tuple[LayerTable, ...], BeforeValidator(as_tuple)] = ()
     kernels: Annotated[tuple[KernelTable, ...], BeforeValidator(as_tuple), Field(min_length=1)]
-    tables: dict[Name, OtherTable] = Field(default_factory=dict)
+    tables: dict[Label, OtherTable] = Field(default_factory=dict)
     series: dict[Name, Series] = Field(default_factory=dict)
-    metrics: dict[Name, Metric] = Field(default_factory=dict)
+    metrics: dict[MetricName, Metric] = Field(default_factory=dict)
+    unpredictability: dict[Name, Worlds] = Field(default_factory=dict)
     interventions: Interventions = ()
     surveys: Annotated[tuple[Survey, ...], BeforeValidator(as_tuple)] = ()
     arms: Annotated[tuple[Arm, ...], BeforeValidator(as_tuple), Field(min_length=1)] = (Arm(name="baseline"),)
@@ -271,5 +264,5 @@ class Scenario(Part):
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of the scenario file."""
-    schema = Scenario.model_json_schema(by_alias=True)
+    schema = with_descriptions(Scenario.model_json_schema(by_alias=True))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "lpm scenario, schema 1", **schema}

@@ -1,7 +1,7 @@
 """`--set path=value`: one value of a scenario replaced, then everything checked again.
 
-What is set is known: a kernel's parameter that is set is held at its value, all its levels, and `--draws prior` draws
-the others.
+What is set is known: a kernel's parameter that is set is held at its value, all its levels, and `--draws` draws the
+others.
 """
 
 from __future__ import annotations
@@ -20,14 +20,12 @@ from lpm.scenarios.loader import validate
 from lpm.scenarios.resolved import document
 from lpm.scenarios.schema import LayerTable, PopulationTable, Scenario
 from lpm.scenarios.values import list_of, table_of
+from lpm.sources import GIVEN
 
 KEYS = (
     "name", "title", "description", "calibrated", "step", "start", "report_from", "steps", "seeds", "draws", "backend",
 )  # fmt: skip
 """Keys of a scenario that hold one value."""
-
-GIVEN = "set on the command line"
-"""Source of a parameter that `--set` changed."""
 
 
 def apply_set(scenario: Scenario, assignment: str) -> Scenario:
@@ -79,7 +77,7 @@ def with_draws(scenario: Scenario, draws: str) -> Scenario:
     path = Path(draws)
     if path.suffix not in (".csv", ".parquet"):
         raise InputError(f"--draws: expected 'prior', or a .csv or .parquet file, got '{draws}'")
-    if not path.is_file() or not os.access(path, os.R_OK):
+    if not os.path.isfile(path) or not os.access(path, os.R_OK):
         raise InputError(f"--draws: '{draws}' cannot be read: no such file")
     name = f"{paths.GIVEN}{path.name}"
     copy = scenario.model_copy(update={"draws": name})
@@ -163,7 +161,7 @@ def _put(
 ) -> None:
     """Put a value into a table; a parameter keeps its unit, and its source becomes that the user set it.
 
-    A kernel's parameter that has a prior is held fixed from now on (`prior = []`).
+    A kernel's parameter that is a number is held fixed from now on (`prior = []`), whatever `--draws` says.
     """
     place, _, kind = where.partition(": ")
     if name not in known:
@@ -171,7 +169,7 @@ def _put(
     if name in parameters:
         before = table_of(table.get(name)) or {}
         kept = {k: v for k, v in before.items() if k in ("unit", "prior")} if "value" in before else {}
-        if name in held and (kept.get("prior") or held[name].prior):
+        if name in held and not isinstance(value, str | bool):
             kept["prior"] = []
         value = {"value": value, "source": GIVEN, **kept}
     table[name] = value
@@ -182,7 +180,7 @@ def _set_parameter(scenario: Scenario, table: dict[str, Any], owner: str, rest: 
     declared = declarations(registries.kernels_of(scenario)[owner].Params)
     kind = f"{where}: parameter of '{owner}'"
     if not level:
-        _put(table, name, [*declared, "layers"], declared, value, kind, declared)
+        _put(table, name, [*declared, "layers", "cascades"], declared, value, kind, declared)
         return
     if name not in declared:
         raise unknown(where, f"parameter of '{owner}'", name, declared)

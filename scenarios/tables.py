@@ -7,9 +7,11 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lpm import foreign
 from lpm.errors import InputError, unknown
 from lpm.population import IDENTITY, Column
 from lpm.scenarios import paths, registries
+from lpm.scenarios.names import misread
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,23 +28,9 @@ def read(path: Path, where: str, rows: int | None = None) -> pl.DataFrame:
         rows: Only the first so many; None = all.
 
     Raises:
-        InputError: Another kind of file, or one that is damaged.
+        InputError: Another kind of file, or one that cannot be read or is damaged.
     """
-    import polars as pl
-
-    try:
-        if path.suffix == ".parquet":
-            return pl.read_parquet(path, n_rows=rows)
-        if path.name.endswith((".csv", ".csv.gz")):
-            return pl.read_csv(path, infer_schema_length=None, n_rows=rows, try_parse_dates=True)
-    except Exception as error:  # polars raises several kinds for a damaged file
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{where}: '{path.name}' cannot be read: {line}") from None
-    except BaseException as error:  # a panic of the reader is no Exception
-        if type(error).__name__ != "PanicException":
-            raise
-        raise InputError(f"{where}: '{path.name}' cannot be read: it is damaged") from None
-    raise InputError(f"{where}: expected a .parquet, .csv or .csv.gz file, got '{path.name}'")
+    return foreign.read(path, where, rows)
 
 
 def need(frame: pl.DataFrame, name: str, where: str) -> pl.Series:
@@ -66,7 +54,9 @@ def numbers(frame: pl.DataFrame, name: str, where: str) -> list[float]:
     """
     values = need(frame, name, where)
     if not values.dtype.is_numeric():
-        raise InputError(f"{where}: column '{name}': expected numbers, got {values.dtype}")
+        if not len(values):
+            raise InputError(f"{where}: there are no rows; expected numbers in column '{name}'")
+        raise InputError(f"{where}: column '{name}': {foreign.no_numbers(values)}")
     listed = [float(value) for value in values.to_list()]
     for row, value in enumerate(listed):
         if not math.isfinite(value):
@@ -88,7 +78,14 @@ def people_columns(scenario: Scenario) -> dict[str, Column]:
     declared = frozenset(column.name for column in (*registries.declared_columns(scenario), *IDENTITY))
     stamp = path.stat()
     columns = _columns(path, table.size, declared, f"{scenario.label}: population", (stamp.st_mtime_ns, stamp.st_size))
-    return {column.name: column for column in columns}
+    found = {column.name: column for column in columns}
+    for name, metric in scenario.metrics.items():
+        for by in metric.by:
+            for text in (by, *found[by].levels) if by in found else ():
+                if wrong := misread(text):
+                    place = f"{scenario.label}: metrics.{name}.by: column '{by}' of {path.name}"
+                    raise InputError(f"{place}: expected levels without {wrong}, which would be misread, got {text!r}")
+    return found
 
 
 @functools.lru_cache(maxsize=16)
@@ -109,7 +106,7 @@ def _columns(
             continue
         if series.dtype == pl.String:
             levels = tuple(series.drop_nulls().unique(maintain_order=True).to_list())
-            dtype = "uint8" if len(levels) <= 256 else "uint16"
+            dtype = "uint8" if len(levels) <= 2**8 else "uint16" if len(levels) <= 2**16 else "uint32"
             found.append(Column(series.name, dtype, f"read from {path.name}", levels=levels))
         elif series.dtype.is_numeric():
             dtype = "float32" if series.dtype.is_float() else "int32"
@@ -129,9 +126,47 @@ def observed(scenario: Scenario) -> pl.DataFrame | None:
     """
     import polars as pl
 
-    parts = [
-        _observed(scenario, name, table, f"{scenario.label}: data.{name}") for name, table in scenario.data.items()
-    ]
+    dated = {name: table for name, table in scenario.data.items() if table.arm is None}
+    parts = [_observed(scenario, name, table, f"{scenario.label}: data.{name}") for name, table in dated.items()]
+    return pl.concat(parts) if parts else None
+
+
+def published(scenario: Scenario) -> pl.DataFrame | None:
+    """Return the figures of `[data]` that are of the end of a run by arm, None without any.
+
+    Returns:
+        Columns metric, arm, value, se (standard error, null where none is told), source. Rows of arms that the run
+        does not have are left out.
+
+    Raises:
+        InputError: A table that cannot be read, a missing column or value, or a negative or not finite figure.
+    """
+    import polars as pl
+
+    parts: list[pl.DataFrame] = []
+    arms = [arm.name for arm in scenario.arms]
+    for metric, table in scenario.data.items():
+        if table.arm is None:
+            continue
+        where = f"{scenario.label}: data.{metric}"
+        frame = read(paths.located(scenario, table.file, f"data.{metric}.file"), where)
+        names = need(frame, table.arm, where).cast(pl.String)
+        columns = [table.column] if table.error is None else [table.column, table.error]
+        told = [numbers(frame.filter(frame[name].is_not_null()), name, where) for name in columns]
+        if any(value < 0 for values in told for value in values):
+            raise InputError(f"{where}: expected figures and errors of at least 0, got a negative one")
+        unknown_error = pl.Series([None] * len(names), dtype=pl.Float64)
+        errors = unknown_error if table.error is None else frame[table.error].cast(pl.Float64)
+        made = pl.DataFrame(
+            {
+                "metric": pl.Series([metric] * len(names), dtype=pl.String),
+                "arm": names,
+                "value": frame[table.column].cast(pl.Float64),
+                "se": errors,
+                "source": pl.Series([table.source] * len(names), dtype=pl.String),
+            }
+        )
+        parts.append(made.filter(pl.col("arm").is_in(arms), pl.col("value").is_not_null()))
     return pl.concat(parts) if parts else None
 
 

@@ -6,24 +6,25 @@ Validation is strict: "5" is not 5, true is not 1, and NaN or an infinity is ref
 from __future__ import annotations
 
 import datetime as dt
-import math
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, TypeAlias, cast, get_args
+from typing import Annotated, Any, TypeAlias, cast
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     PlainValidator,
     WithJsonSchema,
-    WrapValidator,
     model_validator,
 )
 
 from lpm import durations
 from lpm.errors import InputError
+from lpm.scenarios.priors import Prior
+
+LARGEST = 3.4e38
+"""Largest number: those of a run are 32-bit floats."""
 
 
 class Part(BaseModel):
@@ -69,7 +70,14 @@ def is_number(value: Any) -> bool:
     """Return whether a value is a finite number; true and false are none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return abs(value) < 1e308 and math.isfinite(value)
+    return abs(value) <= LARGEST
+
+
+def misfit(value: Any, expected: str) -> ValueError:
+    """Return the error for what is not `expected`; a number that is too large for a run is told to be so."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return ValueError(f"expected a finite number of at most {LARGEST:g} in size, got {said(value)}")
+    return ValueError(f"expected {expected}, got {said(value)}")
 
 
 def _one_or_more(value: Any) -> Any:
@@ -114,7 +122,7 @@ def _knot(value: Any) -> tuple[int | dt.date, float]:
     if pair is None or len(pair) != 2:
         raise ValueError(f"expected a knot [date or step, number], got {said(value)}")
     if not is_number(pair[1]):
-        raise ValueError(f"expected a number at the knot {pair[0]}, got {said(pair[1])}")
+        raise misfit(pair[1], f"a number at the knot {pair[0]}")
     return _moment(pair[0]), pair[1]
 
 
@@ -128,23 +136,21 @@ def _given(value: Any, deep: int = 2) -> Any:
     if levels is not None and deep == 2:
         for level, number in levels.items():
             if not is_number(number):
-                raise ValueError(f"expected a number for the level '{level}', got {said(number)}")
+                raise misfit(number, f"a number for the level '{level}'")
         return levels
-    if isinstance(value, float):
-        raise ValueError(f"expected a finite number, got {value}")
-    raise ValueError(f"expected a number, text, list or numbers by level, got {said(value)}")
+    raise misfit(value, "a number, text, list or numbers by level")
 
 
 def _number_or_text(value: Any) -> int | float | str | bool:
     if isinstance(value, bool | str) or is_number(value):
         return value
-    raise ValueError(f"expected a number or the name of a level, got {said(value)}")
+    raise misfit(value, "a number or the name of a level")
 
 
 def _series_or_number(value: Any) -> float | str:
     if isinstance(value, str) or is_number(value):
         return value
-    raise ValueError(f"expected the name of a series or a number, got {said(value)}")
+    raise misfit(value, "the name of a series or a number")
 
 
 _TEXT: dict[str, Any] = {"type": "string"}
@@ -189,34 +195,26 @@ OneOrMore: TypeAlias = Annotated[
 ]
 Pair: TypeAlias = Annotated[tuple[float, float], BeforeValidator(as_tuple)]
 Count: TypeAlias = Annotated[int, Field(ge=1, lt=2**31)]
-_Family: TypeAlias = Literal["lognormal", "normal", "uniform", "beta"]
 
 
-def _held_or(given: Any, check: Callable[[Any], Any]) -> Any:
-    """Return an empty prior, which holds the parameter fixed, as it is, and another one checked."""
-    return () if given == () else check(given)
+def _seed_list(given: Any) -> Any:
+    """Return `seeds = 4` as (0, 1, 2, 3), and a list as it is."""
+    if isinstance(given, int) and not isinstance(given, bool):
+        if not 1 <= given <= 100_000:
+            raise ValueError(f"expected 1 to 100,000 seeds, got {given}")
+        return tuple(range(given))
+    seeds = as_tuple(given)
+    listed = list_of(seeds)
+    if listed is not None and (not listed or len(set(map(repr, listed))) != len(listed)):
+        raise ValueError("expected a number of seeds or a list of different seeds")
+    return seeds
 
 
-Prior: TypeAlias = Annotated[
-    tuple[_Family, float, float],
-    WrapValidator(_held_or),
-    BeforeValidator(as_tuple),
-    PlainSerializer(tuple, return_type=tuple[Any, ...]),
-    WithJsonSchema(
-        {
-            "description": "family and two numbers; an empty list holds the parameter fixed",
-            "anyOf": [
-                {"type": "array", "maxItems": 0},
-                {
-                    "type": "array",
-                    "prefixItems": [{"enum": list(get_args(_Family)), "type": "string"}, _NUMBER, _NUMBER],
-                    "minItems": 3,
-                    "maxItems": 3,
-                },
-            ],
-        }
-    ),
+Seeds: TypeAlias = Annotated[
+    tuple[Annotated[int, Field(ge=0, lt=2**31)], ...],
+    BeforeValidator(_seed_list, json_schema_input_type=int | list[int]),
 ]
+"""A number of seeds (0, 1, ...), or the seeds themselves."""
 
 
 class Setting(Part):

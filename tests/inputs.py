@@ -113,13 +113,13 @@ def call(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.
 
     def refused(*arguments: str, out: Path | None = None) -> str:
         folder = tmp_path / "out" if out is None else out
-        before = sorted(str(each) for each in folder.rglob("*")) if folder.exists() else None
+        before = sorted(str(each) for each in folder.rglob("*")) if os.path.exists(folder) else None
         status = cli.main(["run", *arguments, "--out", str(folder)])
         written = capfd.readouterr()
         assert status == 2, written
         assert written.out == ""
         assert written.err.count("\n") == 1 and written.err.startswith("lpm: ") and "Traceback" not in written.err
-        after = sorted(str(each) for each in folder.rglob("*")) if folder.exists() else None
+        after = sorted(str(each) for each in folder.rglob("*")) if os.path.exists(folder) else None
         assert after == before, "something half-written was left"
         return written.err
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,18 @@ import polars as pl
 import pytest
 
 from lpm import asking
-from lpm.scenarios import checks, loader, outputs
+from lpm.scenarios import checks, loader, lock, outputs, tables
 from tests.inputs import GOOD, Tables, call, change, write
 
 __all__ = ["call"]  # a fixture
 
 
-def people(folder: Path, **columns: list[Any]) -> Tables:
+def people(folder: Path, kind: str = "parquet", **columns: list[Any]) -> Tables:
     """Return a scenario whose people are read from a file with these columns."""
-    pl.DataFrame(columns).write_parquet(folder / "agents.parquet")
+    frame = pl.DataFrame(columns)
+    frame.write_csv(folder / "agents.csv") if kind == "csv" else frame.write_parquet(folder / "agents.parquet")
     tables = copy.deepcopy(GOOD)
-    tables["population"] = {"file": "agents.parquet", "columns": GOOD["population"]["columns"]}
+    tables["population"] = {"file": f"agents.{kind}", "columns": GOOD["population"]["columns"]}
     tables["networks"][0]["mean_degree"] = 1
     return tables
 
@@ -37,6 +37,8 @@ FRAMES: list[tuple[str, dict[str, list[Any]], tuple[str, ...]]] = [
     ("unknown level", {"age": ["young", "odl"], "wealth": [1.0, 2.0]}, ("'odl'", "did you mean 'old'")),
     ("out of bounds", {"age": ["young", "old"], "wealth": [1.0, 2e9]}, ("wealth", "2e+09")),
     ("negative weight", {"age": ["young", "old"], "wealth": [1.0, 2.0], "weight": [1.0, -1.0]}, ("weight",)),
+    ("number that the dtype cannot hold", {"age": ["young", "old"], "wealth": [1.0, 1e300]}, ("wealth", "1e+300")),
+    ("level with a separator", {"age": ["young", "old"], "wealth": [1.0, 2.0], "trade": ["a;b", "c"]}, ("by", "'a;b'")),
     ("repeated id", {"age": ["young", "old"], "wealth": [1.0, 2.0], "id": [7, 7]}, ("id", "repeated")),
     ("no rows", {"age": [], "wealth": []}, ("no rows",)),
 ]
@@ -46,7 +48,10 @@ FRAMES: list[tuple[str, dict[str, list[Any]], tuple[str, ...]]] = [
 def test_a_bad_table_of_people(
     columns: dict[str, list[Any]], words: tuple[str, ...], tmp_path: Path, call: Callable[..., str]
 ) -> None:
-    line = call(str(write(tmp_path, people(tmp_path, **columns))))
+    tables = people(tmp_path, "csv", **columns)
+    if "trade" in columns:
+        tables["metrics"]["infections"]["by"] = ["trade"]
+    line = call(str(write(tmp_path, tables)))
     assert all(word in line for word in words), line
 
 
@@ -54,7 +59,7 @@ def test_a_damaged_parquet_file(tmp_path: Path, call: Callable[..., str]) -> Non
     tables = people(tmp_path, age=["young", "old"], wealth=[1.0, 2.0])
     path = tmp_path / "agents.parquet"
     whole = path.read_bytes()
-    for content in (whole[: len(whole) // 2], b"PAR1 and no more PAR1", b""):
+    for content in (whole[: len(whole) // 2], b""):
         path.write_bytes(content)
         assert "cannot be read" in call(str(write(tmp_path, tables)))
 
@@ -66,8 +71,12 @@ def test_a_damaged_parquet_file(tmp_path: Path, call: Callable[..., str]) -> Non
         ({"source": [0, 1], "target": [1, -1]}, ("-1",)),
         ({"source": [0], "goal": [1]}, ("target",)),
         ({"source": [0.5], "target": [1.0]}, ("whole numbers",)),
+        ({"source": [None], "target": [1]}, ("networks[0].file: 'edges.csv': column 'source'", "missing")),
+        ({"source": ["a"], "target": [1]}, ("column 'source': expected numbers, got 'a' in row 0",)),
+        ({"source": [], "target": []}, ("networks[0].file: 'edges.csv' has no rows",)),
+        ({"source": [1], "target": [1]}, ("networks[0].file: 'edges.csv'", "tie an agent to itself")),
     ],
-    ids=["dangling", "negative", "missing column", "fractions"],
+    ids=["dangling", "negative", "missing column", "fractions", "missing value", "text", "no edges", "loop"],
 )
 def test_bad_edges(
     edges: dict[str, list[Any]], words: tuple[str, ...], tmp_path: Path, call: Callable[..., str]
@@ -76,7 +85,7 @@ def test_bad_edges(
     tables = copy.deepcopy(GOOD)
     tables["networks"] = [{"name": "community", "builder": "edges", "file": "edges.csv"}]
     line = call(str(write(tmp_path, tables)))
-    assert all(word in line for word in words), line
+    assert all(word in line for word in ("small.toml: networks[0].file", *words)), line
 
 
 WEEK = {"start": ["2020-02-03"], "end": ["2020-02-09"], "age": ["young"], "cases": ["5"]}
@@ -110,9 +119,11 @@ def test_bad_observed_figures(
 def test_a_folder_in_use(tmp_path: Path, call: Callable[..., str]) -> None:
     scenario, folder = str(write(tmp_path, GOOD)), tmp_path / "out"
     folder.mkdir()
-    (folder / ".lock").write_text(f"{os.getpid()} {socket.gethostname()}\n")
-    assert "in use by process" in call(scenario)
-    assert "in use by process" in call(scenario, "--resume")
+    held = lock.hold(folder)
+    for more in ((), ("--resume",)):
+        line = call(scenario, *more)
+        assert f"in use by process {os.getpid()}" in line and f"delete '{folder / '.lock'}'" in line
+    lock.release(folder, held)
 
 
 def test_a_folder_of_another_run(tmp_path: Path, call: Callable[..., str]) -> None:
@@ -154,12 +165,15 @@ DRAWS: list[tuple[str, str, tuple[str, ...]]] = [
     ("unknown parameter", "sir.bata\n0.1\n", ("'sir.bata'", "did you mean 'sir.beta'")),
     ("fewer rows than seeds", "sir.beta\n", ("1 seeds", "got 0")),
     ("damaged", "sir.beta\n0.1,5,6\n\x00", ("cannot be read",)),
+    ("not a number", "sir.beta\nnan\n", ("column 'sir.beta': expected numbers, got 'nan' in row 0",)),
+    ("quote that is not closed", '"sir.beta\n0.1\n', ("cannot be read", "quote is not closed", "line 1")),
+    ("binary", "\udcff\udcfe\x00", ("cannot be read", "no UTF-8 text")),
 ]
 
 
 @pytest.mark.parametrize(("content", "words"), [each[1:] for each in DRAWS], ids=[each[0] for each in DRAWS])
 def test_a_bad_file_of_draws(content: str, words: tuple[str, ...], tmp_path: Path, call: Callable[..., str]) -> None:
-    (tmp_path / "posterior.csv").write_text(content)
+    (tmp_path / "posterior.csv").write_text(content, "utf-8", "surrogateescape")
     line = call(str(write(tmp_path, GOOD)), "--draws", str(tmp_path / "posterior.csv"))
     assert all(word in line for word in ("posterior.csv", *words)), line
 
@@ -198,3 +212,10 @@ def test_a_scenario_never_executes_code(value: str, tmp_path: Path, call: Callab
         change(path, value)(tables)
         call(str(write(tmp_path, tables)))
     assert not (tmp_path / "pwned").exists() and not Path("pwned").exists()
+
+
+def test_people_of_more_kinds_than_16_bits_hold_are_told_apart(tmp_path: Path) -> None:
+    names = [f"n{number}" for number in range(2**16 + 1)]
+    path = write(tmp_path, people(tmp_path, "csv", age=["young"] * len(names), wealth=[1.0] * len(names), name=names))
+    column = tables.people_columns(loader.load(path))["name"]
+    assert column.dtype == "uint32" and column.limits() == (0, 2**16)

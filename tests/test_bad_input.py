@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,35 @@ def coevolving(tables: Tables) -> None:
     tables["kernels"] = [{"kernel": "coevolving-voter"}]
     tables["metrics"] = {"camps": {"mean": "camp"}}
 
+
+def column(**keys: Any) -> Callable[[Tables], None]:
+    """Return an edit that declares the second column otherwise."""
+    return change("population.columns.1", {"name": "wealth", "meaning": "savings", **keys})
+
+
+def layer(builder: str, **keys: Any) -> Callable[[Tables], None]:
+    """Return an edit that builds the layer otherwise; the population has 200 agents."""
+    return change("networks.0", {"name": "community", "builder": builder, **keys})
+
+
+def prior(*numbers: Any) -> Callable[[Tables], None]:
+    return change("kernels.0.beta", {"value": 0.1, "prior": list(numbers)})
+
+
+NUMBERS = [str(number) for number in range(300)]
+
+BUILDERS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
+    ("barabasi-albert", {"ties": 200}, ("networks[0].ties", "1 to 199", "got 200")),
+    ("configuration", {"degrees": "column", "column": "wealth"}, ("networks[0].column", "whole numbers")),
+    ("contact-matrix", {"groups": "wealth"}, ("networks[0].",)),
+    ("edges", {}, ("networks[0].file", "one of file and frame")),
+    ("erdos-renyi", {"mean_degree": 1000}, ("networks[0].mean_degree", "at most N - 1 = 199", "got 1000")),
+    ("households", {}, ("networks[0].column", "unknown column 'household'")),
+    ("lattice", {"width": 7}, ("networks[0].width", "divisor of N = 200", "got 7")),
+    ("nearest-in-space", {"neighbours": 300}, ("networks[0].neighbours", "at most N - 1 = 199")),
+    ("stochastic-block", {"column": "welth"}, ("networks[0].column", "categorical column 'welth'")),
+    ("watts-strogatz", {"neighbours": 200}, ("networks[0].neighbours", "got 200")),
+]
 
 TABLE: list[tuple[str, Callable[[Tables], None], tuple[str, ...]]] = [
     # what the TOML says
@@ -56,6 +86,16 @@ TABLE: list[tuple[str, Callable[[Tables], None], tuple[str, ...]]] = [
     ("no seeds", change("seeds", 0), ("seeds", "1 to 100,000")),
     ("bad backend", change("backend", "cuda"), ("backend", "'auto'", "'cuda'")),
     ("level table of one number", change("kernels.0.beta", {"young": 0.1}), ("kernels[0].beta", "number", "table")),
+    ("a run beyond the last date", change("start", DATE.replace(9999, 12, 30)), ("start", "9999", "at most 1 steps")),
+    ("a step of ages", change("step", "99999999999999d"), ("step", "36525d", "'99999999999999d'")),
+    ("a step of no time", change("step", "0.0000001s"), ("step", "0.001s")),
+    ("more people than weights hold", change("population.people", 1e30), ("population.people", "65,535", "1e+30")),
+    ("a delay of ages", intervention(at=1, delay="99999999999999d", pay=PAY), ("delay", "10,000,000")),
+    *(
+        (f"reserved metric {name}", change(f"metrics.{name}", {"flow": "infectious"}), (name, "reserved"))
+        for name in ("arm", "seed", "step", "time", "group", "people")
+    ),
+    ("metric with a colon", change("metrics.on:x", {"flow": "infectious"}), ("metrics.on:x", "colon")),
     # names that nothing answers to
     ("unknown kernel", change("kernels.0.kernel", "sirr"), ("unknown kernel 'sirr'", "did you mean 'sir'")),
     ("fixed ties for a kernel that moves them", coevolving, ("kernels[0]", "needs a dynamic layer", "dynamic = true")),
@@ -78,6 +118,31 @@ TABLE: list[tuple[str, Callable[[Tables], None], tuple[str, ...]]] = [
     ("unknown label", change("arms.1.shift", {"order": "-7d"}), ("arms[1].shift", "did you mean 'orders'")),
     ("unknown data set", change("data", {"infections": {"file": "data:nope/x.csv", "column": "x"}}), ("data set",)),
     ("data of no metric", change("data", {"deaths": {"file": "x.csv", "column": "x"}}), ("data.deaths", "metric")),
+    # names that would be misread in the files of a run or on the command line
+    ("arm with a comma", change("arms.1.name", "a,b"), ("arms[1].name", "without ','", "'a,b'")),
+    ("arm of two lines", change("arms.1.name", "a\nb"), ("arms[1].name", "'\\n'", "'a\\nb'")),
+    ("arm that ends in a space", change("arms.1.name", "a "), ("arms[1].name", "space at an end")),
+    ("level with separators", change("population.columns.0.levels", ["a;b=c", "x"]), ("columns[0].levels[0]", "';'")),
+    ("level with an equals sign", change("population.columns.0.levels", ["x", "b=c"]), ("columns[0].levels[1]", "'='")),
+    ("column with a separator", change("population.columns.1.name", "a;b"), ("columns[1].name", "';'")),
+    ("metric with a separator", change("metrics.x;y", {"mean": "wealth"}), ("metrics.x;y", "';'")),
+    ("metric of two lines", change("metrics.x\ny", {"mean": "wealth"}), ("metrics.x y", "'\\n'")),
+    ("metric called step", change("metrics.step", {"mean": "wealth"}), ("metrics.step", "reserved")),
+    ("layer with a separator", change("networks.0.name", "a=b"), ("networks[0].name", "'='")),
+    ("kernel with a separator", change("kernels.0.name", "a=b"), ("kernels[0].name", "'='")),
+    # numbers that cannot be held
+    ("bounds beyond the dtype", column(dtype="uint8", bounds=[0, 1000]), ("columns[1]: column 'wealth'", "0 to 255")),
+    ("bounds below the dtype", column(dtype="uint8", bounds=[-5, 5]), ("columns[1]", "0 to 255", "got -5")),
+    ("default beyond the dtype", column(dtype="int8", default=200.0), ("columns[1]", "-128 to 127", "got 200")),
+    ("levels beyond the dtype", column(dtype="uint8", levels=NUMBERS), ("columns[1]", "256 levels", "300")),
+    ("more people than agents can stand for", change("population.people", 1e30), ("population.people", "65,535")),
+    ("infinite factor", intervention(at=3, scale={"community": float("inf")}), ("scale.community", "finite", "inf")),
+    ("factor too large", intervention(at=3, scale={"community": 1e308}), ("at most 3.4e+38", "got 1e+308")),
+    ("knot too large", change("series.orders.knots.1", [12, 1e39]), ("at most 3.4e+38", "got 1e+39")),
+    ("prior without a median", prior("lognormal", -1, 0.2), ("kernels[0].beta.prior", "a median above 0", "got -1")),
+    ("prior with its ends swapped", prior("uniform", 2, 1), ("kernels[0].beta.prior", "ascending")),
+    # networks that cannot be built
+    *((f"{builder} of the wrong size", layer(builder, **keys), words) for builder, keys, words in BUILDERS),
     # what does not fit together
     ("two arms of one name", change("arms.1", {"name": "as it is"}), ("two arms", "'as it is'")),
     ("two layers of one name", lambda t: t["networks"].append(dict(t["networks"][0])), ("two layers", "community")),
@@ -196,9 +261,16 @@ def test_a_scenario_that_is_not_there(tmp_path: Path, call: Callable[..., str]) 
     assert "no such scenario" in call("nyc-civid")
     assert "cannot be read" in call(str(tmp_path / "missing.toml"))
     assert "folder" in call(str(tmp_path))
+    assert "got an empty text" in call("")
+    for name in ("x" * 5000, "x" * 5000 + ".toml", f"{tmp_path}/{'x' * 5000}"):
+        line = call(name)
+        assert "no such scenario" in line and len(line) < 300
+    line = call("mini", "--draws", "x" * 300 + ".csv")
+    assert "cannot be read" in line
+    assert "cannot be used: File name too long" in call("mini", out=tmp_path / ("x" * 5000))
 
 
-SAMPLE = ("two arms of one name", "absolute file")
+SAMPLE = ("two arms of one name", pytest.param("absolute file", marks=pytest.mark.full))
 
 
 @pytest.mark.parametrize("name", SAMPLE)

@@ -17,7 +17,7 @@ import pytest
 
 from lpm import checkpoint
 from lpm.cli import main
-from lpm.errors import CheckpointError
+from lpm.errors import CheckpointError, Fault
 
 SCENARIO = """
 schema = 1
@@ -152,12 +152,47 @@ def test_a_full_disk_keeps_the_earlier_checkpoint(tmp_path: Path, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(ocp.Checkpointer, "save", full)
-    with pytest.raises(CheckpointError, match="No space left.*earlier one is kept"):
+    with pytest.raises(Fault, match="No space left.*earlier one, of step 1, is kept"):
         checkpoint.save(tmp_path, 2, ARRAYS, {"run": "r"})
+    with pytest.raises(Fault, match="cannot be written: No space left on device$"):  # there is no earlier one
+        checkpoint.save(tmp_path / "first", 2, ARRAYS, {"run": "r"})
     assert checkpoint.steps_in(tmp_path) == [1]
     monkeypatch.undo()
     found = checkpoint.restore(tmp_path, ARRAYS, "r")
     assert found is not None and found.facts["step"] == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # reads that end even later
+def test_a_changed_byte_anywhere_is_told_in_one_line(tmp_path: Path):
+    """Every file of a checkpoint, a byte in two places of it turned over: refused in a line, or without effect."""
+    place = checkpoint.save(tmp_path, 2, ARRAYS, {"run": "r"})
+    refused = 0
+    for path in sorted(each for each in place.rglob("*") if each.is_file() and each.stat().st_size):
+        whole = path.read_bytes()
+        for at in {0, len(whole) // 2}:
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+            try:
+                found = checkpoint.restore(tmp_path, ARRAYS, "r")
+            except CheckpointError as error:
+                refused += 1
+                told = str(error)
+                assert told.startswith(f"checkpoint {place}: ") and "delete it" in told and "\n" not in told
+                assert len(told) < len(str(place)) + 120 and "truth value" not in told, told
+            else:
+                assert found is not None and np.array_equal(found.arrays["sums"]["x"], ARRAYS["sums"]["x"])
+                assert np.array_equal(found.arrays["agents"]["state"], ARRAYS["agents"]["state"])
+        path.write_bytes(whole)
+    assert refused >= 6 and checkpoint.restore(tmp_path, ARRAYS, "r") is not None
+
+
+def test_a_checkpoint_without_its_columns_as_they_were_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    checkpoint.save(tmp_path, 2, ARRAYS, {"run": "r"})
+    before = checkpoint.sum_of(ARRAYS)
+    other = {**ARRAYS, "agents": {"state": np.arange(5, dtype=np.uint8)[::-1]}}
+    assert checkpoint.sum_of(other) != before == checkpoint.sum_of(dict(reversed(ARRAYS.items())))
+    monkeypatch.setattr(checkpoint, "sum_of", lambda _: before + 1)
+    with pytest.raises(CheckpointError, match="changed since it was written; delete it"):
+        checkpoint.restore(tmp_path, ARRAYS, "r")
 
 
 def test_only_the_last_checkpoint_stays(tmp_path: Path):

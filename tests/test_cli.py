@@ -9,10 +9,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from lpm import asking, cli, doctor, terminal
-from lpm.errors import InputError
+from lpm import asking, cli, doctor, results, terminal
+from lpm.errors import Fault, InputError
 from lpm.kernel import kernels
 from lpm.scenarios import loader
 from lpm.scenarios.options import RunOptions
@@ -178,6 +179,27 @@ def test_a_report_of_what_is_no_run_says_what_it_expects(tmp_path: Path, capsys:
     assert cli.main(["report", str(tmp_path)]) == 2
     told = capsys.readouterr().err
     assert "expected the folder of a run" in told and "no run.json" in told and told.count("\n") == 1
+    assert cli.main(["report", "x" * 5000]) == 2
+    told = capsys.readouterr().err
+    assert "no folder" in told and told.count("\n") == 1
+
+
+def test_a_report_with_the_effects_of_others_is_bad_input(
+    small: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert cli.main(["run", str(small), "--out", str(out), "--quiet", "--seeds", "1"]) == 0
+    capfd.readouterr()
+    good = results.read_frame(out / "effects.parquet")
+    for frame, words in (
+        (pl.DataFrame({"a": [1]}), "expected a column 'arm', got a"),
+        (good.drop("seeds"), "expected a column 'seeds'"),
+        (good.with_columns(pl.col("seeds").cast(pl.String)), "seeds: expected Int64, got String"),
+    ):
+        results.write_frame(out / "effects.parquet", frame)
+        assert cli.main(["report", str(out)]) == 2
+        told = capfd.readouterr().err
+        assert told.count("\n") == 1 and "effects.parquet" in told and words in told
 
 
 def test_the_default_folder_is_the_next_free_one(
@@ -211,6 +233,7 @@ def test_devices_are_asked_of_xla_unless_the_user_has(monkeypatch: pytest.Monkey
         (OSError(28, "No space left on device"), 1, "No space left on device"),
         (MemoryError(), 1, "MemoryError"),
         (InputError("a: b"), 2, "lpm: a: b"),
+        (Fault("a: b"), 1, "lpm: a: b"),
         (KeyboardInterrupt(), 1, "nothing is kept"),
     ],
 )

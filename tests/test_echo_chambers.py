@@ -28,6 +28,13 @@ def test_exposure_moves_the_firm_as_the_rule_says(tmp_path: Path):
     }
     apart = {arm: sides["right"][arm] - sides["left"][arm] for arm in sides["left"]}
     assert apart["cross-cutting exposure"] < apart["moderation"] < apart["neutral"] < apart["same-side exposure"]
+    shape = end.filter(group="all").group_by("arm").agg(pl.col("polarization", "variance", "likeness", "across").mean())
+    told = {row["arm"]: row for row in shape.iter_rows(named=True)}
+    for name in ("polarization", "variance", "likeness", "across"):  # one side: more alike, further from the other
+        assert told["cross-cutting exposure"][name] < told["neutral"][name] < told["same-side exposure"][name], name
+    assert told["moderation"]["polarization"] < told["neutral"]["polarization"]
+    bins = end.filter(group="all").select(pl.sum_horizontal("^opinions\\.bin.*$"), "people")
+    assert (bins.to_series(0) - bins.to_series(1)).abs().max() == 0
     before = pl.read_parquet(folder / "trajectory.parquet").filter((pl.col("step") < 10) & (pl.col("group") == "all"))
     assert before.group_by("seed", "step").agg(pl.col("firm").n_unique()).get_column("firm").max() == 1
 

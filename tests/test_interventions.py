@@ -22,6 +22,7 @@ from lpm.policy import Arm, Effect, Filter, Intervention
 from lpm.population import WEIGHT_UNIT, Column, Population
 from lpm.simulation import Simulation, World
 
+from . import conftest
 from .conftest import SIR_METRICS, Small, graph
 
 SIZE, STEPS = 1_000, 14
@@ -279,6 +280,7 @@ def test_the_library_reduces_infections_and_registration_has_no_influence(
     turned = dict(reversed(registry.items()))
     assert list(turned) != list(registry)
     monkeypatch.setattr(kernel, "_REGISTRY", turned)
+    monkeypatch.setattr(conftest, "COMPILED", {})  # compiled again
     options = ("--seeds", "1", "--arms", "nothing,trace")
     again = trajectory(tmp_path / "two", LIBRARY, *options)
     assert again.equals(frame.filter(pl.col("arm").is_in(["nothing", "trace"]) & (pl.col("seed") == 0)))

@@ -86,6 +86,12 @@ def test_who_begins_is_counted_in_agents(seeded: Callable[..., Assembly]) -> Non
     assert len(told) == 2
 
 
+def test_more_agents_than_people_are_told(seeded: Callable[..., Assembly]) -> None:
+    told = notes.of(seeded(people="50.0"))[0]
+    assert told.startswith("200 agents stand for 50 people: 0.25 people an agent: there are more agents than people")
+    assert notes.scale(200, 0.5) == "200 agents stand for 0.5 people: 0.0025 people an agent"
+
+
 def test_a_report_that_begins_later_counts_until_then(seeded: Callable[..., Assembly]) -> None:
     assert notes.expected_arrivals(seeded(steps="80\nreport_from = 2020-02-06")) == pytest.approx(80.0)
     assert notes.expected_arrivals(seeded(initial="0.0", daily="0.0")) == 0.0

@@ -39,6 +39,43 @@ def test_absent_agents_are_no_people():
     assert made.people == 2
 
 
+def test_more_people_than_a_weight_holds_are_refused():
+    few = Population.build(10, (), {})
+    assert few.reweighted(655_350).columns["weight"].max() == 65_535 * 65_536
+    for people in (655_351, 1e30, float("inf"), float("nan")):
+        with pytest.raises(InputError, match="population.people: expected at most 65,535 people an agent"):
+            few.reweighted(people)
+
+
+DTYPES = ("bool", "uint8", "uint16", "uint32", "int8", "int16", "int32", "float32")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_declared_value_can_wrap_around(dtype: str):
+    kind = np.dtype(dtype)
+    info = np.finfo(kind) if kind.kind == "f" else np.iinfo("uint8" if kind.kind == "b" else kind)
+    low, high = (0, 1) if kind.kind == "b" else (float(info.min), float(info.max))
+    step = 1 if kind.kind != "f" else high
+    whole = Column("x", dtype, "", bounds=(low, high))
+    assert np.array_equal(whole.check(np.array([low, high]), "t"), np.array([low, high]).astype(dtype))
+    for bounds in ((low - step, high), (low, high + step)):
+        if np.isfinite(bounds).all():  # an infinite bound of a float is none
+            with pytest.raises(InputError, match="column 'x': expected bounds within"):
+                Column("x", dtype, "", bounds=bounds)
+        for column in (whole, Column("x", dtype, "")):
+            with pytest.raises(InputError, match="t.x"):
+                column.check(np.array(bounds), "t")
+    with pytest.raises(InputError, match="column 'x': expected a default within"):
+        Column("x", dtype, "", default=high + step)
+
+
+def test_more_levels_than_codes_are_refused():
+    names = tuple(map(str, range(257)))
+    assert Column("x", "uint8", "", levels=names[:256]).limits() == (0, 255)
+    with pytest.raises(InputError, match="column 'x': uint8 holds 256 levels, got 257"):
+        Column("x", "uint8", "", levels=names)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

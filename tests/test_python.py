@@ -8,10 +8,12 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 import lpm
+from lpm import asking
 from lpm.errors import InputError
 from lpm.scenarios import execution, loader
 from lpm.scenarios.options import RunOptions
@@ -47,16 +49,90 @@ def test_bad_input_names_what_was_given(small: Path, tmp_path: Path, monkeypatch
     cases: list[tuple[dict[str, Any], str]] = [
         ({"set": {"sir.beta": 99}}, "sir.beta: expected 0 to 10"),
         ({"set": ["sir.beta=99"]}, "sir.beta: expected 0 to 10"),
-        ({"agents": 1.5}, "--agents: expected a whole number, got 1.5"),
-        ({"seeds": []}, "--seeds: "),
+        ({"set": "sir.bta=0.1"}, "set sir.bta: unknown parameter of 'sir' 'bta'; did you mean 'beta'?"),
+        ({"set": 5}, "set: expected values by path"),
+        ({"set": {3: 4}}, "set: expected paths such as 'sir.beta', got 3"),
+        ({"set": {"sir.beta": object()}}, "set sir.beta: expected a number"),
+        ({"agents": "many"}, "agents: expected a whole number such as 100000, 100_000 or 1e5, got 'many'"),
+        ({"agents": 1.5}, "agents: expected a whole number, got 1.5"),
+        ({"steps": True}, "steps: expected a whole number, got True"),
+        ({"seeds": []}, "seeds: "),
+        ({"seeds": [1.5]}, "seeds: expected a number of seeds"),
+        ({"arms": "baselin"}, "arms: unknown arm 'baselin'; did you mean 'baseline'?"),
+        ({"arms": []}, "arms: expected a list of names"),
+        ({"draws": 4}, "draws: expected 'prior' or the path of a file, got 4"),
+        ({"out": 3}, "out: expected the path of a folder, got 3"),
         ({"backend": "cuda"}, "unknown backend 'cuda'"),
-        ({"devices": 0}, "devices: expected at least 1"),
-        ({"resume": True}, "resume: "),
+        ({"backend": 3}, "backend: expected a name, got 3"),
+        ({"devices": 0}, "devices: expected 1 to"),
+        ({"devices": "two"}, "devices: expected a whole number"),
+        ({"resume": True}, "resume: expected out with the folder"),
+        ({"overwrite": True}, "overwrite: expected out with the folder"),
+        ({"overwrite": True, "resume": True, "out": "x"}, "expected either resume=True or overwrite=True"),
+        ({"quiet": "yes"}, "quiet: expected True or False, got 'yes'"),
     ]
     for asked, words in cases:
-        with pytest.raises(InputError, match=re.escape(words)):
+        with pytest.raises(InputError, match=re.escape(words)) as told:
             lpm.run(small, **asked)
+        assert "\n" not in str(told.value) and "--" not in str(told.value)
+    with pytest.raises(InputError, match="scenario: expected a built-in name"):
+        lpm.run(3)  # type: ignore[arg-type]
     assert not (tmp_path / "runs").exists()
+
+
+def test_what_python_and_numpy_call_whole_numbers_are_taken(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    def run(scenario: Any, **asked: Any) -> Path:
+        given.update(asked)
+        return tmp_path
+
+    monkeypatch.setattr(asking, "run", run)
+    values: dict[str, Any] = {"sir.beta": np.float32(0.5), "sir.gamma": np.array([0.25])}
+    lpm.run(small, agents=1e3, steps=np.int64(5), seeds=range(3), arms="a, b", set=values, out=tmp_path)  # type: ignore[arg-type]
+    assert (given["agents"], given["steps"], given["seeds"]) == (1000, 5, [0, 1, 2])
+    assert isinstance(given["agents"], int) and given["arms"] == ["a", " b"] and given["out"] == str(tmp_path)
+    assert given["set"] == {"sir.beta": 0.5, "sir.gamma": [0.25]} and isinstance(given["set"]["sir.beta"], float)
+
+
+def test_a_run_takes_the_place_of_another_one_only(small: Path, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"agents": 60, "seeds": 1, "quiet": True, "out": tmp_path / "runs" / "a"}
+    folder = lpm.run(small, **asked, steps=3, overwrite=True)  # nothing is there
+    with pytest.raises(InputError, match="holds another run .*overwrite=True"):
+        lpm.run(small, **asked, steps=4)
+    before = (folder / "trajectory.parquet").read_bytes()
+    with pytest.raises(InputError, match="expected 0 to 10"):
+        lpm.run(small, **asked, set={"sir.beta": -3}, overwrite=True)
+    assert (folder / "trajectory.parquet").read_bytes() == before
+    lpm.run(small, **asked, steps=4, overwrite=True)
+    assert pl.read_parquet(folder / "trajectory.parquet")["step"].max() == 3
+    assert [each.name for each in folder.parent.iterdir()] == ["a"]
+    with pytest.raises(InputError, match="lies in the folder that is to be overwritten"):
+        lpm.run(folder / "scenario.toml", **asked, overwrite=True)
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds more than a run .notes.txt"):
+        lpm.run(small, **asked, overwrite=True)
+    with pytest.raises(InputError, match="expected the folder of a run"):
+        lpm.run(small, out=folder.parent, quiet=True, overwrite=True)
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_an_earlier_run_comes_back_where_nothing_takes_its_place(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {"agents": 60, "steps": 3, "seeds": 1, "quiet": True, "out": tmp_path / "a"}
+    before = (lpm.run(small, **asked) / "trajectory.parquet").read_bytes()
+
+    def fails(*_: Any) -> Path:
+        raise InputError("people: they cannot be made")
+
+    monkeypatch.setattr(execution, "run", fails)
+    with pytest.raises(InputError, match="cannot be made"):
+        lpm.run(small, **asked, overwrite=True)
+    assert (tmp_path / "a" / "trajectory.parquet").read_bytes() == before
+    assert {each.name for each in tmp_path.iterdir()} == {"a", "small.toml"}
 
 
 def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,5 +141,6 @@ def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "example.py"
     file.write_text(example.replace("agents=5_000", "agents=300, steps=4"), encoding="utf-8")
-    names = runpy.run_path(str(file))
+    runpy.run_path(str(file))
+    names = runpy.run_path(str(file))  # whoever tries it, tries it again
     assert Path(str(names["folder"])).is_relative_to("runs") and isinstance(names["effects"], pl.DataFrame)

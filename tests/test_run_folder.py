@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 import socket
@@ -16,8 +18,8 @@ import polars as pl
 import pytest
 
 from lpm import cli
-from lpm.errors import InputError
-from lpm.scenarios import execution, loader, outputs
+from lpm.errors import Fault, InputError
+from lpm.scenarios import execution, loader, lock, outputs
 from tests.inputs import SMALL, small
 
 __all__ = ["small"]  # a fixture
@@ -49,7 +51,7 @@ def test_bad_input_takes_away_what_was_made_and_nothing_else(small: Path, tmp_pa
             (folder / "half").write_text("x")
             raise InputError("no")
     assert not (tmp_path / "a").exists() and list((tmp_path / "there").iterdir()) == []
-    for error in (RuntimeError("no"), KeyboardInterrupt(), OSError(28, "No space left on device")):
+    for error in (RuntimeError("no"), KeyboardInterrupt(), Fault("no"), OSError(28, "No space left on device")):
         with pytest.raises(type(error)), outputs.claim(tmp_path / "a" / "b", scenario, resume=False):
             raise error
         assert not (tmp_path / "a").exists()
@@ -61,49 +63,92 @@ def test_bad_input_takes_away_what_was_made_and_nothing_else(small: Path, tmp_pa
     assert (kept / "checkpoints" / "finished" / "0-0.parquet").exists()
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("no"), InputError("no")])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("no"), Fault("no"), InputError("no")])
 def test_a_checkpoint_is_kept_unless_input_was_bad(error: BaseException, small: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(type(error)), outputs.claim(out, loader.load(small), resume=False):
-        (out / "checkpoints" / "0-0" / "step-5").mkdir(parents=True)
+        (out / "checkpoints" / "0-0" / "step-00000005").mkdir(parents=True)
         raise error
     assert out.exists() is not isinstance(error, InputError)
     assert not (out / outputs.LOCK).exists()
 
 
-@pytest.mark.parametrize("left", ["", "999999999 ", None], ids=["empty", "dead", "none"])
+@pytest.mark.parametrize(
+    "left",
+    ["", f"{os.getpid()} {socket.gethostname()}\n", "17 another-machine\n", None],
+    ids=["empty", "own", "far", "none"],
+)
 def test_one_of_many_gets_the_folder(left: str | None, tmp_path: Path) -> None:
-    """Eight at once, at a folder without a lock or with one that a dead process left, 40 times."""
-    lock, together = tmp_path / outputs.LOCK, threading.Barrier(8)
+    """Eight at once, at a folder without a lock or with one that a dead process or another machine left, 20 times."""
+    together = threading.Barrier(8)
 
-    def hold(_: int) -> str:
+    def hold(_: int) -> str | int:
         together.wait()
         try:
-            outputs._lock(lock, tmp_path)  # pyright: ignore[reportPrivateUsage]
+            return lock.hold(tmp_path)
         except InputError as error:
             return str(error)
-        return "held"
 
     with ThreadPoolExecutor(8) as threads:
-        for _ in range(40):
-            lock.unlink(missing_ok=True)
+        for _ in range(20):
             if left is not None:
-                lock.write_text(left + socket.gethostname() if left else "")
+                (tmp_path / outputs.LOCK).write_text(left)
             told = list(threads.map(hold, range(8)))
-            assert told.count("held") == 1 and all("in use" in each for each in told if each != "held"), told
-            assert [each.name for each in tmp_path.iterdir()] == [outputs.LOCK]
+            (held,) = (each for each in told if isinstance(each, int))
+            refused = [each for each in told if isinstance(each, str)]
+            assert all(f"in use by process {os.getpid()}" in each for each in refused), refused
+            lock.release(tmp_path, held)
+            assert not list(tmp_path.iterdir())
 
 
-def test_a_lock_needs_no_hard_links(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_gets_a_lock_that_is_being_given_back(tmp_path: Path) -> None:
+    """Eight take and give back without pause; never do two hold it."""
+    inside, most = [0], [0]
+
+    def work(_: int) -> None:
+        for _ in range(60):
+            try:
+                held = lock.hold(tmp_path)
+            except InputError:
+                continue
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+            inside[0] -= 1
+            lock.release(tmp_path, held)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(work, range(8)))
+    assert most == [1]
+
+
+def test_a_lock_that_was_left_behind_stops_nobody(small: Path, tmp_path: Path) -> None:
+    """Of another machine, of a container that had our own number, of a process that lives but is another."""
+    scenario, out = loader.load(small), tmp_path / "out"
+    out.mkdir()
+    for left in (f"1 {socket.gethostname()}", f"{os.getpid()} {socket.gethostname()}", "17 another-machine", "\xff\0"):
+        (out / outputs.LOCK).write_text(left)
+        outputs.check(out, scenario, resume=False)
+        with outputs.claim(out, scenario, resume=False):
+            told = (out / outputs.LOCK).read_text()
+            assert told == f"{os.getpid()} {socket.gethostname()}\n"
+            with pytest.raises(InputError) as refused:
+                outputs.check(out, scenario, resume=True)
+            assert str(out / ".lock") in str(refused.value) and "delete" in str(refused.value)
+        (out / "scenario.toml").unlink()
+
+
+def test_a_file_system_without_locks_goes_by_who_made_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
-        raise PermissionError(1, "Operation not permitted")
+        raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(os, "link", refuse)
-    scenario = loader.load(small)
-    with outputs.claim(tmp_path / "out", scenario, resume=False):
-        assert (tmp_path / "out" / outputs.LOCK).read_text().startswith(str(os.getpid()))
-        with pytest.raises(InputError, match="in use"):
-            outputs.check(tmp_path / "out", scenario, resume=True)
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    held = lock.hold(tmp_path)
+    for look in (lock.hold, lock.check):
+        with pytest.raises(InputError, match="in use by process .*delete"):
+            look(tmp_path)
+    lock.release(tmp_path, held)
+    lock.check(tmp_path)
+    lock.release(tmp_path, lock.hold(tmp_path))
 
 
 def test_files_of_a_scenario_and_of_its_run_do_not_meet(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import copy
 import datetime as dt
 import math
 import random
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lpm import cli
 from lpm.errors import InputError
 from lpm.kernel import find
 from lpm.population import Column
-from lpm.scenarios import loader, parameters, resolved
+from lpm.scenarios import described, loader, parameters, resolved
 from lpm.scenarios.schema import Scenario, json_schema
 from lpm.scenarios.values import Setting
 from tests.city import FULL, full
@@ -130,6 +132,38 @@ def test_the_json_schema_describes_the_file() -> None:
                 walk(each)
 
     walk(schema)
+
+
+def test_every_key_is_described() -> None:
+    schema = json_schema()
+    for name, table in {"Scenario": schema, **schema["$defs"]}.items():
+        lost = [key for key, about in table.get("properties", {}).items() if not about.get("description")]
+        assert not lost, f"{name}: say what {lost} mean in its docstring, below Attributes:"
+    assert "Attributes" not in str(schema)
+    keys = schema["$defs"]["Intervention"]["properties"]
+    assert "level" in keys["set_column"]["description"] and "layer or parameter" in keys["scale"]["description"]
+
+
+def test_the_annotated_example_has_every_common_key_and_loads(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["schema", "--example"]) == 0
+    text = capsys.readouterr().out
+    scenario = loader.validate(tomllib.loads(text), ".", "annotated")
+    common = """set_column scale_column where share top neighbours_of uptake capacity every delay duration cost at until
+        when scale set reduce shift omit label title by flow stock mean unit source prior series surveys report_from
+        chosen headline columns home people assumptions""".split()
+    assert not [key for key in common if not re.search(rf"\b{key}\b *=|\[+{key}\b|{key}\.", text)]
+    assert len(scenario.arms) == 5 and scenario.interventions_of(scenario.arms[1])[0][1] == "-7d"
+    again = loader.validate(tomllib.loads(resolved.resolved(scenario)), ".", "again")
+    assert again.model_dump() == scenario.model_dump()
+
+
+@pytest.mark.full
+def test_the_annotated_example_runs(tmp_path: Path) -> None:
+    file = tmp_path / "annotated.toml"
+    file.write_text(described.example(), encoding="utf-8")
+    out = tmp_path / "out"
+    assert cli.main(["run", str(file), "--seeds", "1", "--steps", "30", "--out", str(out), "--quiet"]) == 0
+    assert (out / "report.html").is_file()
 
 
 def test_scenarios_are_frozen(full: Scenario) -> None:

@@ -21,7 +21,7 @@ from lpm.kernels.diffusion.importation import Importation
 from lpm.metrics import Metric
 from lpm.population import Column, Population
 
-from .conftest import Small, graph
+from .conftest import Small, graph, recounted
 
 AGES = ("young", "middle", "old")
 BY_AGE: dict[str, Any] = {
@@ -63,7 +63,7 @@ def run_from(stages: tuple[int, ...], days: int, dt: float) -> list[Course]:
     members = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(small.member(s, **BY_AGE) for s in stages))
     begin = small.simulation.start(small.agents, members)
     state = jnp.broadcast_to(jnp.array(stages, jnp.uint8)[:, None], (len(stages), SIZE)) + jnp.uint8(0)
-    begin = replace(begin, agents={**begin.agents, "state": state})
+    begin = recounted(small, replace(begin, agents={**begin.agents, "state": state}))
     end, sums = small.simulation.advance(begin, members, small.world, 0, steps)
     courses: list[Course] = []
     for member in range(len(stages)):
@@ -117,7 +117,7 @@ def test_mean_lengths_over_the_range_of_means_and_shapes(dt: float):
             assert np.isclose(beyond.sum() * dt, mean, rtol=0.01), (mean, shape)
 
 
-@pytest.fixture(scope="module", params=[1.0, 0.5])
+@pytest.fixture(scope="module", params=[pytest.param(1.0, marks=pytest.mark.full), 0.5])
 def stays(request: Any) -> tuple[float, list[Course]]:
     return request.param, run_from(tuple(seir.STAYS), 60, request.param)
 

@@ -33,13 +33,15 @@ def straight(er_network: Network) -> tuple[Small, dict[str, Any]]:
     return one, one.run(one.member(7))[1][0]
 
 
-@pytest.mark.parametrize("shards", [2, 4, 8])
+@pytest.mark.parametrize("shards", [*(pytest.param(n, marks=pytest.mark.full) for n in (2, 4)), 8])
 def test_integer_kernel_is_the_same_on_any_number_of_devices(straight: Any, er_network: Network, shards: int):
     many = Small("sir", er_network, 4_000, SIR_METRICS, shards=shards)
     assert equal(many.run(many.member(7))[1][0], straight[1])
 
 
-@pytest.mark.parametrize("shards", [4, 7])  # 7: the last shard is padded with absent agents
+@pytest.mark.parametrize(
+    "shards", [pytest.param(4, marks=pytest.mark.full), 7]
+)  # 7: the last shard is padded with absent agents
 def test_float_kernel_is_the_same_on_any_number_of_devices(shards: int):
     network = graph("barabasi-albert", 3_001, ties=3)
     runs = []
@@ -131,7 +133,7 @@ def test_a_parameter_can_be_set_and_scaled(er_network: Network):
 
 def test_a_trigger_holds_from_the_step_after_its_metric_passes(er_network: Network):
     trigger = Trigger("prevalence", "all", 600.0)
-    base, shut = arms_of(Arm("a"), Arm("b", (cut(value=0.0, start=0, trigger=trigger),)), network=er_network)
+    base, shut = arms_of(Arm("a"), Arm("b", (cut(value=0.0, start=0, trigger=trigger),)), network=er_network, steps=60)
     prevalence = base["stock:state"][:, 0, 1, 0] / 65_536
     first = int(np.argmax(prevalence > 600)) + 1
     infections = shut["flow:state"][:, 0, 1, 0]

@@ -137,3 +137,23 @@ def test_the_terminal_of_80_columns(
     shown = wide.file.getvalue().splitlines()
     assert all(len(line) <= 80 for line in shown[:-1])  # the path is as long as it is
     assert any("fewer contacts" in line and "\u00b1" in line for line in shown)
+
+
+def test_a_log_has_every_measure_and_columns_is_heeded(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    more = "".join(f'm{n} = {{ stock = "infectious", title = "Measure number {n}" }}\n' for n in range(12))
+    small.write_text(small.read_text().replace("[[arms]]", f"{more}[[arms]]", 1), encoding="utf-8")
+    out = tmp_path / "out"
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert cli.main(["run", str(small), "--seeds", "3", "--steps", "3", "--out", str(out)]) == 0
+    told = capfd.readouterr().out
+    assert "Not shown for want of width" not in told
+    assert all(f"number {n}" in " ".join(told.split()) for n in range(12))
+    assert any(line.startswith("fewer contacts") and line.count("\u00b1") == 14 for line in told.splitlines())
+    monkeypatch.setenv("COLUMNS", "100")
+    terminal.show_summary(out)
+    told = capfd.readouterr().out
+    assert "Not shown for want of width: " in told
+    table = told.split("Not shown")[0].splitlines()[1:]
+    assert all(len(line) <= 100 for line in table)

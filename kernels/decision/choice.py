@@ -48,6 +48,7 @@ class Choice(Kernel):
         )
     }
     writes = ("action",)
+    gradient = "common random numbers"
 
     @jax.tree_util.register_dataclass
     @dataclass(frozen=True)

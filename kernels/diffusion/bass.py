@@ -38,6 +38,7 @@ class Bass(Kernel):
     name = "bass"
     columns = (Column("adopted", "uint8", "has adopted", levels=("no", "yes")),)
     writes = ("adopted",)
+    gradient = "common random numbers"
 
     @jax.tree_util.register_dataclass
     @dataclass(frozen=True)

@@ -5,7 +5,8 @@ r"""Complex contagion: adoption needs reinforcement by several distinct neighbou
 Synchronous, a step is a round. m counts distinct neighbours: one who is tied to i by several arcs counts once. With
 r = 1 the spread is Centola and Macy's; below it an agent who has seen enough adopts in a round with chance r, so that r
 sets the pace and not who adopts in the end. They seed a whole neighbourhood: with `neighbourhoods` = 1 the
-neighbours of the first adopters adopt with them, in the first round.
+neighbours of the first adopters adopt with them, in the first round. Where policy leaves a
+share s of a layer's contacts, s m is compared with k.
 
 Reference: D. Centola and M. Macy, 2007, doi:10.1086/521848; D. Centola, V. Eguiluz and M. Macy, 2007,
 doi:10.1016/j.physa.2006.06.018. Draws and comparisons are hard: gradients by common random numbers.
@@ -20,10 +21,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lpm.errors import InputError
 from lpm.kernel import Kernel, parameter, register
 from lpm.kernels.diffusion.exposure import seeded
-from lpm.network import Layer
+from lpm.network import Layer, one_layer
 from lpm.ops.neighbours import sum_neighbours
 from lpm.population import Column
 from lpm.random import Key, agent_bits, happens, purpose, threshold
@@ -37,6 +37,7 @@ class ComplexContagion(Kernel):
     name = "complex-contagion"
     columns = (Column("adopted", "uint8", "has adopted", levels=("no", "yes")),)
     writes = ("adopted",)
+    gradient = "common random numbers"
 
     @jax.tree_util.register_dataclass
     @dataclass(frozen=True)
@@ -83,18 +84,16 @@ class ComplexContagion(Kernel):
         Raises:
             InputError: Several layers, among which a neighbour could not be counted once.
         """
-        if len(networks) != 1:
-            raise InputError(f"kernel 'complex-contagion': expected one layer, got {', '.join(networks) or 'none'}")
-        (layer,) = networks.values()
+        layer = one_layer(networks, cls.name)
         agents = tables["agents"]
         adopted, here = agents["adopted"] == 1, agents["present"]
         first = (clock.step == 0) & (params.neighbourhoods > 0.5)
         needed, certain = jnp.where(first, jnp.float32(1), params.k), jnp.where(first, jnp.float32(1), params.chance)
-        needed = jnp.where(layer.scale.reshape(()) > 0, needed, jnp.inf)  # a closed layer shows nothing
+        scale = layer.scale.reshape(())  # who meets half of the contacts sees half of the adopters among them
         draws = happens(agent_bits(purpose(key, "adoption"), agents["id"]), threshold(certain))
 
         def enough(count: Array, _: None) -> Array:
-            return count.astype(jnp.float32) >= needed
+            return (count.astype(jnp.float32) * scale >= needed) & (scale > 0)
 
         adopting = sum_neighbours(_simple(layer), _distinct, adopted & here, where=here & ~adopted & draws, then=enough)
         return {"adopted": agents["adopted"] + adopting.astype(jnp.uint8)}

@@ -43,6 +43,7 @@ class FramedFeed(Kernel):
         Column("integrity", "int16", "right less wrong judgements (H)", bounds=(-MOST, MOST)),
     )
     writes = ("claim", "captured", "integrity")
+    gradient = "common random numbers"
 
     @jax.tree_util.register_dataclass
     @dataclass(frozen=True)

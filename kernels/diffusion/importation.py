@@ -12,7 +12,8 @@ spread to an epidemic that few agents start. The offsets, :math:`u_p = \mathrm{f
 one uniform u for all, make the same hold for all places together at the start. An agent that is not susceptible any
 more when its turn comes is an arrival that changes nothing.
 Reference: imported infections as a forcing, M. J. Keeling and P. Rohani, 2008, doi:10.1515/9781400841035; systematic
-sampling, W. G. Madow and L. H. Madow, 1944, doi:10.1214/aoms/1177731312.
+sampling, W. G. Madow and L. H. Madow, 1944, doi:10.1214/aoms/1177731312. Arrivals are whole: gradients by
+common random numbers.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Importation(Kernel):
     )
     reads = ("state", "place")
     writes = ("state", "arrivals_left")
+    gradient = "common random numbers"
 
     @jax.tree_util.register_dataclass
     @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class IndependentCascade(Kernel):
     name = "independent-cascade"
     columns = (Column("activation", "uint8", "place in the cascade", levels=("inactive", "new", "spent")),)
     writes = ("activation",)
+    gradient = "common random numbers"
 
     @jax.tree_util.register_dataclass
     @dataclass(frozen=True)

@@ -44,6 +44,7 @@ class LinearThreshold(Kernel):
         Column("threshold", "float32", "share (or number) of contacts that must have joined before", unit="1"),
     )
     writes = ("active", "threshold")
+    gradient = "common random numbers"
 
     @jax.tree_util.register_dataclass
     @dataclass(frozen=True)

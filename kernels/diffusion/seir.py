@@ -84,6 +84,7 @@ class SEIR(Kernel):
     )
     reads = ("age", "activity", "susceptible_factor")
     writes = ("state", "elapsed")
+    gradient = "common random numbers"
 
     @jax.tree_util.register_dataclass
     @dataclass(frozen=True)

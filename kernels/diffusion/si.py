@@ -33,6 +33,7 @@ class SI(Kernel):
     name = "si"
     columns = (Column("state", "uint8", "stage of the disease", levels=("susceptible", "infectious")),)
     writes = ("state",)
+    gradient = "common random numbers"
 
     @jax.tree_util.register_dataclass
     @dataclass(frozen=True)

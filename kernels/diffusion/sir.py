@@ -36,6 +36,7 @@ class SIR(Kernel):
     name = "sir"
     columns = (Column("state", "uint8", "stage of the disease", levels=("susceptible", "infectious", "recovered")),)
     writes = ("state",)
+    gradient = "common random numbers"
 
     @jax.tree_util.register_dataclass
     @dataclass(frozen=True)

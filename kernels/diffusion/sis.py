@@ -35,6 +35,7 @@ class SIS(Kernel):
     name = "sis"
     columns = (Column("state", "uint8", "stage of the disease", levels=("susceptible", "infectious")),)
     writes = ("state",)
+    gradient = "common random numbers"
 
     @jax.tree_util.register_dataclass
     @dataclass(frozen=True)

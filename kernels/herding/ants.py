@@ -40,6 +40,7 @@ class Ants(Kernel):
     columns = (Column("source", "uint8", "source that the ant feeds at", levels=("first", "second")),)
     writes = ("source",)
     schedule = "one event"
+    gradient = "common random numbers"
 
     @jax.tree_util.register_dataclass
     @dataclass(frozen=True)

@@ -6,7 +6,8 @@ Synchronous, a step is one look at the crowd; A and N are people (agents by weig
 follows r(t+1) = F(r(t)), F being the distribution function of the thresholds; from nobody it never falls, so that any
 other order of looks ends in the same crowd.
 
-Reference: M. Granovetter, 1978, doi:10.1086/226707. Nothing is drawn after the start and nothing is differentiable.
+Reference: M. Granovetter, 1978, doi:10.1086/226707. Comparisons are hard: gradients by common random
+numbers (of first thresholds; nothing is drawn later).
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Crowd(Kernel):
         Column("crowd", "uint8", "takes part", levels=("out", "in")),
     )
     writes = ("threshold", "crowd")
+    gradient = "common random numbers"
 
     @partial(jax.tree_util.register_dataclass, data_fields=["mean", "deviation", "initial"], meta_fields=["thresholds"])
     @dataclass(frozen=True)

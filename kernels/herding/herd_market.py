@@ -54,6 +54,7 @@ class HerdMarket(Kernel):
         )
     }
     writes = ("order", "cluster")
+    gradient = "common random numbers"
 
     @jax.tree_util.register_dataclass
     @dataclass(frozen=True)

@@ -60,6 +60,7 @@ class InformationCascade(Kernel):
     }
     writes = ("queue", "turn", "action", "outcome", "imitates")
     schedule = "one event"
+    gradient = "common random numbers"
 
     @partial(jax.tree_util.register_dataclass, data_fields=["accuracy", "adopting", "length"], meta_fields=["tie"])
     @dataclass(frozen=True)

@@ -5,11 +5,12 @@ feature drawn at random is the same,
 
 .. math:: P_{ij} = \frac{1}{F} \sum_f [\sigma_{if} = \sigma_{jf}],
 
-and then i takes over j's trait of one feature, drawn from those in which they differ. Random pairs: in a step every
-agent has at most one partner (`meetings`), a coin says who of the two is active, and a pair meets with chance
-:math:`m\,\Delta t`; the published schedule, one active agent at a time, is the limit of short steps. Chances are
-compared in integers. On the square lattice with F = 10 the largest culture of the frozen state covers the lattice for
-q below about 55 and a vanishing share above.
+and then i takes over j's trait of one feature, drawn from those in which they differ. By default random pairs: in a
+step every agent has at most one partner (`meetings`), a coin says who of the two is active, and a pair meets with
+chance :math:`m\,\Delta t`. `schedule = "random-sequential"` is the published schedule: :math:`N m\,\Delta t / 2` events
+follow each other, each of an active agent drawn uniformly and one of its neighbours; see `meetings` for where the two
+agree. Chances are compared in integers. On the square lattice with F = 10 the largest culture of the frozen state
+covers the lattice for q below about 55 and a vanishing share above.
 
 Reference: R. Axelrod, 1997, doi:10.1177/0022002797041002001; the transition: C. Castellano, M. Marsili and
 A. Vespignani, 2000, doi:10.1103/PhysRevLett.85.3536. Draws are hard: gradients by common random numbers.
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -26,10 +28,11 @@ import jax.numpy as jnp
 
 from lpm.errors import InputError
 from lpm.kernel import Kernel, parameter, register
-from lpm.kernels.polarization.meetings import MET, Meetings, at_most_one, of_partner, pairs_of
+from lpm.kernels.polarization.meetings import MET, Meetings, at_most_one, meet
 from lpm.kernels.polarization.opinions import one_layer
 from lpm.network import Layer
 from lpm.ops.hazard import scaled_draw
+from lpm.ops.sequences import Draws
 from lpm.population import Column
 from lpm.random import Key, bits, purpose
 from lpm.types import Array, Columns, Tables
@@ -46,8 +49,13 @@ class Axelrod(Kernel):
     columns = (Column("culture", "uint16", "trait of each feature", shape=(FEATURES,)), MET)
     writes = ("culture", "met")
     schedule = "random pairs"
+    gradient = "common random numbers"
 
-    @jax.tree_util.register_dataclass
+    @partial(
+        jax.tree_util.register_dataclass,
+        data_fields=["meetings", "features", "traits"],
+        meta_fields=["schedule"],
+    )
     @dataclass(frozen=True)
     class Params(Meetings):
         """Parameters of Axelrod's model."""
@@ -74,7 +82,7 @@ class Axelrod(Kernel):
         for name in ("features", "traits"):
             if float(getattr(params, name)) % 1:
                 raise InputError(f"{where}.{name}: expected a whole number, got {float(getattr(params, name)):g}")
-        at_most_one(params.meetings, where, dt)
+        at_most_one(params, where, dt)
 
     @classmethod
     def init(cls, key: Key, tables: Tables, params: Any, clock: Any) -> Columns:
@@ -88,19 +96,16 @@ class Axelrod(Kernel):
         cls, key: Key, tables: Tables, networks: Mapping[str, Layer], params: Any, clock: Any
     ) -> Mapping[str, Array]:
         """Return the cultures after one step, and who was matched."""
-        layer, agents = one_layer(networks, cls.name), tables["agents"]
-        culture, ids, here = agents["culture"], agents["id"], agents["present"]
-        pairs = pairs_of(layer, key, agents, params.meetings, clock.dt)
-        theirs = of_partner(culture, pairs, layer.shards)
         count = jnp.round(params.features).astype(jnp.int32)
-        differ = (culture != theirs) & (jnp.arange(FEATURES, dtype=jnp.int32) < count)[None, :]
-        unlike = differ.sum(1, dtype=jnp.int32)
-        alike = scaled_draw(bits(purpose(key, "interact"), pairs.low, pairs.high), count) < count - unlike
-        first = bits(purpose(key, "active"), pairs.low, pairs.high) >> 31 == 0  # the lower id is the active one
-        active = pairs.talks & alike & (unlike > 0) & jnp.where(first, ids == pairs.low, ids == pairs.high)
-        turn = scaled_draw(bits(purpose(key, "feature"), pairs.low, pairs.high), unlike)
-        taken = differ & (jnp.cumsum(differ, axis=1, dtype=jnp.int32) == turn[:, None] + 1)
-        return {
-            "culture": jnp.where(taken & active[:, None], theirs, culture),
-            "met": jnp.where(here, pairs.matched.astype(jnp.uint8), agents["met"]),
-        }
+        counts = jnp.arange(FEATURES, dtype=jnp.int32) < count
+
+        def taken(own: Array, theirs: Array, active: Any, draws: Draws) -> Array:
+            differ = (own != theirs) & counts.reshape(*(1 for _ in own.shape[1:]), FEATURES)
+            unlike = differ.sum(-1, dtype=jnp.int32)
+            takes = active & (scaled_draw(draws["interact"], count) < count - unlike) & (unlike > 0)
+            turn = scaled_draw(draws["feature"], unlike)
+            which = differ & (jnp.cumsum(differ, axis=-1, dtype=jnp.int32) == turn[..., None] + 1)
+            return jnp.where(which & takes[..., None], theirs, own)
+
+        layer, names = one_layer(networks, cls.name), ("interact", "feature")
+        return meet(layer, key, tables["agents"], params, clock.dt, "culture", taken, draws=names, of_ties=False)

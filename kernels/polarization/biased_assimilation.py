@@ -10,7 +10,8 @@ published rule). b = 0 is DeGroot. On two islands of homophily h (ties within fo
 :math:`b \ge 1` ends at the extremes, :math:`1 > b \ge 2 / (h + 1)` in lasting disagreement, less in consensus.
 
 Reference: P. Dandekar, A. Goel and D. T. Lee, 2013, doi:10.1073/pnas.1217220110 (equation 2, theorem 4).
-Differentiable but for the fixed point of the sums, and at the extremes for b < 1.
+Exact gradients, but for the rounding of the fixed point, by all parameters and opinions; at the extremes there is none
+for b < 1.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class BiasedAssimilation(Kernel):
     name = "biased-assimilation"
     columns = (OPINION,)
     writes = ("opinion",)
+    gradient = "exact"
 
     @jax.tree_util.register_dataclass
     @dataclass(frozen=True)

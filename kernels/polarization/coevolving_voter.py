@@ -27,10 +27,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lpm.errors import InputError
 from lpm.kernel import Kernel, parameter, register
 from lpm.kernels.polarization.voter import at_most_one
-from lpm.network import Layer
+from lpm.network import Layer, one_layer
 from lpm.ops.coevolution import Acts, coevolve
 from lpm.ops.collective import add_shards, gather_rows, own_rows
 from lpm.ops.encounters import draw_events, in_sequence, ranked
@@ -49,6 +48,7 @@ class CoevolvingVoter(Kernel):
     columns = (Column("camp", "int32", "opinion held, one of many", bounds=(0, (1 << 24) - 1)),)
     writes = ("camp",)
     schedule = "random-sequential"
+    gradient = "common random numbers"
     rewires = True
 
     @jax.tree_util.register_dataclass
@@ -99,9 +99,7 @@ class CoevolvingVoter(Kernel):
         cls, key: Key, tables: Tables, networks: Mapping[str, Layer | Ties], params: Any, clock: Any
     ) -> Mapping[str, Any]:
         """Return the opinions, and the ties of a dynamic layer, after the events of one step."""
-        if len(networks) != 1:
-            raise InputError(f"kernel '{cls.name}': expected one layer, got {', '.join(networks) or 'none'}")
-        ((name, ties),) = networks.items()
+        ties, (name,) = one_layer(networks, cls.name), networks
         layer = ties.layer if isinstance(ties, Ties) else ties
         agents, limit = tables["agents"], threshold(params.rewiring)
         per_agent = params.rate * (jnp.float32(clock.dt) * layer.scale.reshape(()))

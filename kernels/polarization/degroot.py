@@ -1,9 +1,11 @@
 r"""DeGroot learning: everybody moves towards the mean opinion of their neighbours.
 
-.. math:: x_i(t+1) = x_i(t) + w_{\Delta t}\,(\bar x_i(t) - x_i(t)),\quad w_{\Delta t} = 1 - (1 - w)^{\Delta t}
+.. math:: x_i(t+1) = x_i(t) + w_{\Delta t}\,(\bar x_i(t) - x_i(t)),\quad w_{\Delta t} = 1 - (1 - w)^{s \Delta t}
 
-Synchronous; :math:`\bar x_i` is the mean over the arcs of agent i (its own opinion where it has none), summed in 64-bit
-fixed point. Reference: M. H. DeGroot, 1974, doi:10.1080/01621459.1974.10480137. Differentiable but for the fixed point.
+with s what policy leaves of the layer's contacts. Synchronous; :math:`\bar x_i` is the mean over the arcs of agent i
+(its own opinion where it has none), summed in 64-bit fixed point. Reference: M. H. DeGroot, 1974,
+doi:10.1080/01621459.1974.10480137. Exact gradients, but for the rounding of the fixed point, by both parameters and
+first opinions.
 """
 
 from __future__ import annotations
@@ -13,14 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from lpm.errors import InputError
 from lpm.kernel import Kernel, parameter, register
+from lpm.kernels.polarization.opinions import OPINION, first_opinions, mean_heard, moved, one_layer, share_of_step
 from lpm.network import Layer
-from lpm.ops.neighbours import sum_neighbours
-from lpm.population import Column
-from lpm.random import Key, purpose, uniform
+from lpm.random import Key
 from lpm.types import Array, Columns, Tables
 
 
@@ -29,8 +28,9 @@ class DeGroot(Kernel):
     """Averaging of opinions over one layer."""
 
     name = "degroot"
-    columns = (Column("opinion", "float32", "opinion on one question", bounds=(-1, 1)),)
+    columns = (OPINION,)
     writes = ("opinion",)
+    gradient = "exact"
 
     @jax.tree_util.register_dataclass
     @dataclass(frozen=True)
@@ -57,20 +57,14 @@ class DeGroot(Kernel):
     @classmethod
     def init(cls, key: Key, tables: Tables, params: Any, clock: Any) -> Columns:
         """Return uniform first opinions."""
-        draws = uniform(purpose(key, "initial"), tables["agents"]["id"])
-        return {"opinion": (draws * 2 - 1) * params.spread}
+        return first_opinions(key, tables["agents"], params.spread)
 
     @classmethod
     def step(
         cls, key: Key, tables: Tables, networks: Mapping[str, Layer], params: Any, clock: Any
     ) -> Mapping[str, Array]:
         """Return the opinions after one step."""
-        if len(networks) != 1:
-            raise InputError(f"kernel 'degroot': expected one layer, got {', '.join(networks) or 'none'}")
-        (layer,) = networks.values()
+        layer = one_layer(networks, cls.name)
         opinion, here = tables["agents"]["opinion"], tables["agents"]["present"]
-        said = jnp.where(here, opinion, 0)
-        heard, count = sum_neighbours(layer, lambda x, z, c: x, (said, here))
-        mean = jnp.where(count > 0, heard / jnp.maximum(count, 1), opinion)
-        share = 1 - (1 - params.weight) ** jnp.float32(clock.dt)
-        return {"opinion": jnp.where(here, jnp.clip(opinion + share * (mean - opinion), -1, 1), opinion)}
+        mean = mean_heard(layer, opinion, here)
+        return {"opinion": moved(opinion, mean, share_of_step(params.weight, clock.dt, layer), here)}

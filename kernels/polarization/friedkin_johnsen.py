@@ -7,8 +7,8 @@ Synchronous; :math:`\bar x_i` is the mean over the arcs of agent i (its own opin
 (its first opinion), :math:`\lambda` its susceptibility. With w = 1 it is the published rule. Where every agent is tied
 to one with :math:`\lambda < 1` the limit is :math:`(I - \Lambda W)^{-1} (I - \Lambda)\, u`, whatever w.
 
-Reference: N. E. Friedkin and E. C. Johnsen, 1990, doi:10.1080/0022250X.1990.9990069. Differentiable but for the fixed
-point of the sums.
+Reference: N. E. Friedkin and E. C. Johnsen, 1990, doi:10.1080/0022250X.1990.9990069. Exact gradients, but for the
+rounding of the fixed point, by opinions, traits and all parameters but the share of stubborn agents, who are drawn.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ class FriedkinJohnsen(Kernel):
         Column("susceptibility", "float32", "share of influence in an agent's opinion", bounds=(0, 1), default=1),
     )
     writes = ("opinion", "prejudice", "susceptibility")
+    gradient = "exact"
+    hard = ("stubborn",)
 
     @jax.tree_util.register_dataclass
     @dataclass(frozen=True)

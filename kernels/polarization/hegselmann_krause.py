@@ -9,7 +9,8 @@ decided the same way everywhere. Opinions run from -1 to 1: :math:`\epsilon` is 
 
 Reference: R. Hegselmann and U. Krause, 2002, "Opinion dynamics and bounded confidence: models, analysis and
 simulation", JASSS 5(3) 2, https://www.jasss.org/5/3/2.html; convergence: J. Lorenz, 2007,
-doi:10.1142/S0129183107011789. Who is near is a hard choice: gradients by finite differences with common draws only.
+doi:10.1142/S0129183107011789. Who is near is a hard choice, compared in integers: gradients by common random
+numbers.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class HegselmannKrause(Kernel):
     name = "hegselmann-krause"
     columns = (OPINION,)
     writes = ("opinion",)
+    gradient = "common random numbers"
 
     @jax.tree_util.register_dataclass
     @dataclass(frozen=True)

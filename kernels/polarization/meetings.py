@@ -1,8 +1,20 @@
-"""Meetings of the pairwise kernels: who has whom as a partner in a step, and which pairs talk."""
+r"""Meetings of the pairwise kernels: who meets whom in a step, by matching or one pair after the other.
+
+Random pairs: a matching gives every agent at most one partner a step, and a matched pair talks with chance
+:math:`m\,\Delta t`. All pairs of a step are disjoint, so that they talk at once. On a layer a hub has one partner a
+step like everybody, however many ties it has.
+
+Random-sequential: :math:`N m\,\Delta t / 2` pairs follow each other, each drawn from all and seeing what the ones
+before it left: an agent takes part m times a day on average, on a layer the oftener the more ties it has.
+
+Both schedules have the same limit of short steps only where everybody meets everybody, or all ties are alike.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,6 +26,7 @@ from lpm.network import Layer
 from lpm.ops.collective import gather_rows
 from lpm.ops.matching import match_ties
 from lpm.ops.pairs import match_pairs
+from lpm.ops.sequences import Draws, pair_by_pair
 from lpm.population import Column
 from lpm.random import Key, agent_bits, bits, happens, purpose, threshold
 from lpm.types import Array, Columns
@@ -21,25 +34,84 @@ from lpm.types import Array, Columns
 MET = Column("met", "uint8", "had a partner in the last step", levels=("alone", "matched"))
 """Its share is the matched share of a step."""
 
+SCHEDULES = ("random pairs", "random-sequential")
 
-@jax.tree_util.register_dataclass
+
+@partial(jax.tree_util.register_dataclass, data_fields=["meetings"], meta_fields=["schedule"])
 @dataclass(frozen=True)
 class Meetings:
-    """The parameter of every kernel of random pairs."""
+    """The parameters of every kernel of pairs."""
 
     meetings: Any = parameter(
         0.5,
         unit="1/day",
         bounds=(0, 1000),
-        meaning="chance a day that a matched pair talks; at most one a step",
+        meaning="random pairs: chance a day that a matched pair talks, at most one a step; "
+        "random-sequential: expected meetings of an agent",
         source="guess",
         prior=("lognormal", 0.5, 0.5),
     )
+    schedule: str = parameter(
+        "random pairs",
+        unit="1",
+        choices=SCHEDULES,
+        meaning="random pairs: disjoint pairs of a matching, at once; random-sequential: one pair after the other",
+        source="the papers meet one pair at a time (random-sequential); a matching is the faster one",
+        initial=True,
+    )
+
+
+Rule = Callable[[Array, Array, Any, Draws], Array]
+"""rule(own, theirs, active, draws): the new value of one of a pair; `active` is true of one of the two."""
+
+
+def meet(
+    layer: Layer,
+    key: Key,
+    agents: Columns,
+    params: Any,
+    dt: float,
+    column: str,
+    rule: Rule,
+    *,
+    draws: Sequence[str] = (),
+    of_ties: bool = True,
+) -> Mapping[str, Array]:
+    """Return the column, and `met`, after the meetings of a step.
+
+    Args:
+        layer: Who is tied to whom.
+        key: The kernel's key of this step.
+        agents: Columns `id`, `present`, `met` and `column`.
+        params: Holds the fields of `Meetings`.
+        dt: Length of a step in days.
+        column: Name of the column that changes, [rows, ...].
+        rule: Elementwise over pairs; it may be called on whole columns or on the values of one agent.
+        draws: Purposes of the draws that a pair needs, one for both.
+        of_ties: Random-sequential only: ties are drawn uniformly; else agents, and a neighbour of each.
+    """
+    values, here = agents[column], agents["present"]
+    if params.schedule == "random-sequential":
+        each = params.meetings * (jnp.float32(dt) * layer.scale.reshape(())) * jnp.float32(0.5)
+
+        def talk(own: Array, theirs: Array, drawn: Draws) -> tuple[Array, Array]:
+            return rule(own, theirs, True, drawn), rule(theirs, own, False, drawn)
+
+        new, matched = pair_by_pair(layer, key, agents, each, values, talk, draws=draws, of_ties=of_ties)
+    else:
+        pairs = pairs_of(layer, key, agents, params.meetings, dt)
+        theirs, matched = of_partner(values, pairs, layer.shards), pairs.matched
+        first = bits(purpose(key, "active"), pairs.low, pairs.high) >> 31 == 0  # the lower id is the active one
+        active = jnp.where(first, agents["id"] == pairs.low, agents["id"] == pairs.high)
+        drawn = {name: bits(purpose(key, name), pairs.low, pairs.high) for name in draws}
+        talks = pairs.talks.reshape(-1, *(1 for _ in values.shape[1:]))
+        new = jnp.where(talks, rule(values, theirs, active, drawn), values)
+    return {column: new, "met": jnp.where(here, matched.astype(jnp.uint8), agents["met"])}
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """The pairs of a step.
+    """The pairs of a matching.
 
     Attributes:
         matched: bool [rows], who has a partner.
@@ -72,7 +144,8 @@ def pairs_of(layer: Layer, key: Key, agents: Columns, meetings: Array, dt: float
         partner = match_pairs(agent_bits(meet, ids), ids, here, layer.shards)
     else:
         partner = match_ties(layer, meet, ids, here)
-    matched, partner = partner >= 0, jnp.maximum(partner, 0)
+    open_ = layer.scale.reshape(()) > 0  # a layer that policy closes matches nobody
+    matched, partner = (partner >= 0) & open_, jnp.maximum(partner, 0)
     them = gather_rows(ids, layer.shards).at[partner].get(mode="promise_in_bounds")
     low, high = jnp.minimum(ids, them), jnp.maximum(ids, them)
     chance = threshold(meetings * (jnp.float32(dt) * layer.scale.reshape(())))
@@ -85,9 +158,10 @@ def of_partner(values: Array, pairs: Pairs, shards: int) -> Array:
     return gather_rows(values, shards).at[pairs.partner].get(mode="promise_in_bounds")
 
 
-def at_most_one(meetings: Any, where: str, dt: float) -> None:
-    """Raise `InputError` where a pair would talk more than once a step."""
-    if float(meetings) * dt > 1:
+def at_most_one(params: Any, where: str, dt: float) -> None:
+    """Raise `InputError` where the pairs of a matching would talk more than once a step."""
+    if params.schedule == "random pairs" and float(params.meetings) * dt > 1:
         raise InputError(
-            f"{where}.meetings: expected at most {1 / dt:g} (one a step), got {float(meetings):g}; use shorter steps"
+            f"{where}.meetings: expected at most {1 / dt:g} (one a step), got {float(params.meetings):g}; use shorter "
+            'steps, or schedule = "random-sequential"'
         )

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import jax.numpy as jnp
 
-from lpm.errors import InputError
-from lpm.kernels.polarization.degroot import DeGroot
 from lpm.network import Layer
+from lpm.network import one_layer as one_layer
 from lpm.ops.neighbours import sum_neighbours
 from lpm.population import Column
 from lpm.random import Key, agent_bits, happens, purpose, threshold, uniform
 from lpm.types import Array, Columns
 
-(OPINION,) = DeGroot.columns
+OPINION = Column("opinion", "float32", "opinion on one question", bounds=(-1, 1))
 """Opinion on one question, float32 from -1 to 1; papers that let opinions run from 0 to 1 halve every distance."""
 
 VOTE = Column("vote", "uint8", "side taken on one question", levels=("against", "for"))
@@ -25,18 +22,6 @@ UNIT_BITS = 24
 
 NOBODY = 1 << 30
 """Fixed-point opinion of an absent agent: further from everybody than any threshold."""
-
-
-def one_layer(networks: Mapping[str, Layer], kernel: str) -> Layer:
-    """Return the only layer.
-
-    Raises:
-        InputError: None, or several.
-    """
-    if len(networks) != 1:
-        raise InputError(f"kernel '{kernel}': expected one layer, got {', '.join(networks) or 'none'}")
-    (layer,) = networks.values()
-    return layer
 
 
 def share_of_step(daily: Array, dt: float, layer: Layer) -> Array:

@@ -18,7 +18,8 @@ doi:10.1073/pnas.1804840115).
 
 Reference: J. Piao et al., 2025, AgentSociety, doi:10.48550/arXiv.2502.08691 (the table: experiment on polarization).
 The rule is this project's own, in the tradition of E. Burnstein and A. Vinokur, 1977, persuasive arguments,
-doi:10.1016/0022-1031(77)90002-6. Differentiable in sigma, rho, kappa and c between changes of side only.
+doi:10.1016/0022-1031(77)90002-6. Gradients between choices, by all parameters but the shares
+`stubborn` and `initial`, which are drawn: they leave out that an agent changes its side.
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ class Persuasion(Kernel):
     )  # fmt: skip
     reads = ("community",)
     writes = ("opinion", "stance", "susceptibility", "reinforcement")
+    gradient = "between choices"
+    hard = ("stubborn", "initial")
 
     @jax.tree_util.register_dataclass
     @dataclass(frozen=True)

@@ -4,18 +4,22 @@ r"""Bounded confidence with repulsion: near opinions attract, far ones repel (W.
     0 & \text{else} \end{cases}
 
 and the same for j, within -1 to 1: social judgement theory, with u the latitude of acceptance and t that of
-non-commitment. Random pairs: in a step every agent has at most one partner (`meetings`), and a pair talks with chance
-:math:`m\,\Delta t`; the published schedule, one pair at a time, is the limit of short steps. Large u ends in
-uniformity, small t in two camps at the extremes, small u and large t in many groups.
+non-commitment. By default random pairs: in a step every agent has at most one partner (`meetings`), and a pair talks
+with chance :math:`m\,\Delta t`. `schedule = "random-sequential"` is the published schedule: :math:`N m\,\Delta t / 2`
+pairs follow each other, each a uniformly drawn tie (under complete mixing a uniformly drawn pair); see `meetings` for
+where the two agree. Large u ends in uniformity, small t in two camps at the extremes, small u and large t in many
+groups.
 
-Reference: W. Jager and F. Amblard, 2005, doi:10.1007/s10588-005-6282-2. Who attracts and who repels is a hard choice:
-differentiable in mu and the opinions between such choices only.
+Reference: W. Jager and F. Amblard, 2005, doi:10.1007/s10588-005-6282-2. Gradients between choices, by mu, first
+opinions and their spread: who meets, talks, attracts and repels is held, so that they leave out pairs that cross a
+threshold, and there is none by acceptance, rejection or meetings. One pair after the other: in forward mode only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -23,9 +27,10 @@ import jax.numpy as jnp
 
 from lpm.errors import InputError
 from lpm.kernel import Kernel, parameter, register
-from lpm.kernels.polarization.meetings import MET, Meetings, at_most_one, of_partner, pairs_of
+from lpm.kernels.polarization.meetings import MET, Meetings, at_most_one, meet
 from lpm.kernels.polarization.opinions import OPINION, first_opinions, moved, one_layer
 from lpm.network import Layer
+from lpm.ops.sequences import Draws
 from lpm.random import Key
 from lpm.types import Array, Columns, Tables
 
@@ -38,8 +43,14 @@ class Repulsion(Kernel):
     columns = (OPINION, MET)
     writes = ("opinion", "met")
     schedule = "random pairs"
+    gradient = "between choices"
+    hard = ("meetings", "acceptance", "rejection")
 
-    @jax.tree_util.register_dataclass
+    @partial(
+        jax.tree_util.register_dataclass,
+        data_fields=["meetings", "acceptance", "rejection", "mu", "spread"],
+        meta_fields=["schedule"],
+    )
     @dataclass(frozen=True)
     class Params(Meetings):
         """Parameters of bounded confidence with repulsion."""
@@ -85,7 +96,7 @@ class Repulsion(Kernel):
                 f"{where}.rejection: expected at least acceptance = {float(params.acceptance):g}, "
                 f"got {float(params.rejection):g}"
             )
-        at_most_one(params.meetings, where, dt)
+        at_most_one(params, where, dt)
 
     @classmethod
     def init(cls, key: Key, tables: Tables, params: Any, clock: Any) -> Columns:
@@ -97,13 +108,10 @@ class Repulsion(Kernel):
         cls, key: Key, tables: Tables, networks: Mapping[str, Layer], params: Any, clock: Any
     ) -> Mapping[str, Array]:
         """Return the opinions after one step, and who was matched."""
-        layer, agents = one_layer(networks, cls.name), tables["agents"]
-        opinion, here = agents["opinion"], agents["present"]
-        pairs = pairs_of(layer, key, agents, params.meetings, clock.dt)
-        theirs = of_partner(opinion, pairs, layer.shards)
-        apart = jnp.abs(theirs - opinion)
-        pull = jnp.where(apart < params.acceptance, params.mu, jnp.where(apart > params.rejection, -params.mu, 0))
-        return {
-            "opinion": moved(opinion, theirs, pull, pairs.talks),
-            "met": jnp.where(here, pairs.matched.astype(jnp.uint8), agents["met"]),
-        }
+
+        def pulled(own: Array, theirs: Array, active: Any, draws: Draws) -> Array:
+            apart = jnp.abs(theirs - own)
+            pull = jnp.where(apart < params.acceptance, params.mu, jnp.where(apart > params.rejection, -params.mu, 0))
+            return moved(own, theirs, pull, jnp.array(True))
+
+        return meet(one_layer(networks, cls.name), key, tables["agents"], params, clock.dt, "opinion", pulled)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,22 @@ from lpm.errors import unknown
 
 REPEATS = 3
 """Whole runs from a fresh state; the fastest counts."""
+
+
+LABELS = {
+    "arcs": "arcs", "steps": "steps timed", "backend": "backend", "device": "device",
+    "seconds_per_step": "seconds a step",
+    "roofline_seconds_per_step": "seconds a step that this machine's memory allows",
+    "agent_updates_per_s": "agents a second", "edge_updates_per_s": "arcs a second",
+    "setup_s": "seconds to build the network", "compile_s": "seconds to compile", "peak_rss_mb": "peak memory, MB",
+}  # fmt: skip
+"""What the keys of the contract's line are called in the table."""
+
+STEPPED = (
+    "steps", "backend", "seconds_per_step", "roofline_seconds_per_step", "agent_updates_per_s", "edge_updates_per_s",
+    "compile_s",
+)  # fmt: skip
+"""Keys that only a task with steps has figures for."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +65,33 @@ def main(
     from rich.table import Table
 
     table = Table(title=f"{task} on {graph}, {agents:,} agents", show_header=False)
-    for name, value in found.items():
-        shown = f"{value:,.6g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
-        table.add_row(name, shown)
+    for label, shown in rows(found):
+        table.add_row(label, shown)
     Console().print(table)
     if others:
-        rows = Table("system", "ms a step", "of lpm's", title="peers, same network, same run (more than 1 is slower)")
+        beside = Table("system", "ms a step", "of lpm's", title="peers, same network, same run (more than 1 is slower)")
         for name, seconds in others.items():
-            rows.add_row(name, f"{seconds * 1e3:,.3f}", f"{seconds / found['seconds_per_step']:,.2f}")
-        Console().print(rows)
+            beside.add_row(name, f"{seconds * 1e3:,.3f}", f"{seconds / found['seconds_per_step']:,.2f}")
+        Console().print(beside)
     elif peers:
         Console().print(f"no peer of task {task} is installed")
+
+
+def rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the figures of a task as people read them; what was not measured (steps where nothing steps) is left out.
+
+    Args:
+        found: The figures of the contract's line, see `measure`.
+    """
+    told: list[tuple[str, str]] = []
+    stepped = found["seconds_per_step"] > 0
+    for name, label in LABELS.items():
+        value = found[name]
+        if not stepped and name in STEPPED:
+            continue
+        shown = f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+        told.append((label, f"{value:,.0f}" if isinstance(value, float) and value >= 1000 else shown))
+    return told
 
 
 def measure(
@@ -96,7 +128,9 @@ def measure(
         "roofline_seconds_per_step": roofline(looked, agents, max(asked.width, 1)),
     }  # fmt: skip
     others: dict[str, float] = {}
-    if asked.kernel:
+    if not asked.kernel:
+        line["peak_rss_mb"] = peak_memory_mb()
+    else:
         ours, line["compile_s"] = _ours(asked, people, network, count, backend)
         line["peak_rss_mb"] = peak_memory_mb()
         runners = [ours, *(peers_of(task, network, count) if peers else ())]

@@ -94,7 +94,7 @@ class BarabasiAlbert:
             raise InputError(f"barabasi-albert.ties: expected 1 to {min(LARGEST, size - 1)} (below N), got {ties}")
         total = ties * (ties + 1) // 2 + (size - ties - 1) * ties
         if 2 * total >= 2**32:
-            raise InputError(f"barabasi-albert: expected fewer than 2^31 ties, got {total}")
+            raise InputError(f"barabasi-albert.ties: expected fewer than 2^31 ties, got {total}")
         first, second = np.empty(total, np.int32), np.empty(total, np.int32)
         _ties(stream(seed, "barabasi-albert"), ties, size, first, second)
         indptr, indices = undirected(first, second, low, high)

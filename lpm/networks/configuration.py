@@ -117,7 +117,7 @@ class Configuration:
         ends = ends_of(degrees)
         stubs = int(ends[-1])
         if stubs >= 2**32:
-            raise InputError(f"configuration: expected fewer than 2^32 stubs (sum of degrees), got {stubs}")
+            raise InputError(f"configuration.degrees: expected fewer than 2^32 stubs (sum of degrees), got {stubs}")
         owners = np.repeat(np.arange(size, dtype=np.int32), degrees)
         tall = max(math.isqrt(max(stubs - 1, 0)) + 1, 1)
         wide = max(-(-stubs // tall), 1)

@@ -65,7 +65,7 @@ class ContactMatrix:
         low, high = span(rows, size, where)
         matrix = contacts.read_square(params.matrix, f"{where}.matrix") * params.factor
         level = _levels(population, params.column, len(matrix), where)
-        names, group = _groups(population, params.groups, where)
+        names, group = _groups(population, params.groups, f"{where}.groups")
         people = np.bincount(level * len(names) + group, minlength=len(matrix) * len(names))
         counts = people.reshape(len(matrix), len(names)).astype(np.float64)
         if params.reference:
@@ -98,7 +98,7 @@ class ContactMatrix:
 def _levels(population: Population, name: str, count: int, where: str) -> HostArray:
     """Return int64 [size], the matrix row of every agent; whole numbers above the last row belong to it."""
     if name not in population.schema:
-        raise unknown(where, "column", name, population.schema)
+        raise unknown(f"{where}.column", "column", name, population.schema)
     declared, values = population.schema[name], population.columns[name]
     if declared.levels and len(declared.levels) != count:
         raise InputError(f"{where}.matrix: expected {len(declared.levels)} rows (levels of '{name}'), got {count}")
@@ -121,7 +121,7 @@ def _mixing(
     network: Network, population: Population, bands: str, level: HostArray, matrix: HostArray, where: str
 ) -> dict[str, Any]:
     """Return mean contacts per day between the levels of a column: as counted, and as the matrix has them."""
-    names, band = _groups(population, bands, where)
+    names, band = _groups(population, bands, f"{where}.bands")
     people = np.bincount(band * len(matrix) + level, minlength=len(names) * len(matrix))
     member = people.reshape(len(names), len(matrix)).astype(np.float64)
     everyone, mine = member.sum(0), member.sum(1)
@@ -138,7 +138,7 @@ def _affinity(params: ContactMatrix.Params, names: Sequence[str], where: str) ->
     if not params.groups and (given or params.commuting):
         raise InputError(f"{where}.groups: expected the column that mixing or commuting is over, got none")
     if given and params.commuting:
-        raise InputError(f"{where}: expected mixing or commuting, got both")
+        raise InputError(f"{where}.commuting: expected mixing or commuting, got both")
     if params.commuting:
         return meeting(read_flows(params.commuting, names, f"{where}.commuting"))
     return square(params.mixing, count, f"{where}.mixing") if given else np.ones((count, count))

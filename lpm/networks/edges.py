@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lpm import foreign
 from lpm.errors import InputError, unknown
 from lpm.kernel import parameter
 from lpm.network import Network
@@ -85,32 +86,27 @@ def _frame(params: Edges.Params) -> tuple[pl.DataFrame, str]:
     import polars as pl
 
     if (params.frame is None) == (not params.file):
-        raise InputError("edges: expected one of file and frame")
+        raise InputError("edges.file: expected one of file and frame")
     if params.frame is not None:
         if not isinstance(params.frame, pl.DataFrame):
             raise InputError(f"edges.frame: expected a polars frame, got {type(params.frame).__name__}")
-        return params.frame, "edges"
+        return params.frame, "edges.frame"
     path = Path(params.file)
-    where = f"edges '{path.name}'"
     if not path.is_file():
         raise InputError(f"edges.file: no file '{path}'")
-    try:
-        if path.suffix == ".parquet":
-            return pl.read_parquet(path), where
-        if path.name.endswith((".csv", ".csv.gz")):
-            return pl.read_csv(path, infer_schema_length=None), where
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{where}: cannot be read: {str(error).splitlines()[0]}") from None
-    raise InputError(f"{where}: expected a .parquet, .csv or .csv.gz file")
+    frame = foreign.read(path, "edges.file", dates=False)
+    if not frame.height:
+        raise InputError(f"edges.file: '{path.name}' has no rows; expected at least one edge")
+    return frame, f"edges.file: '{path.name}'"
 
 
 def _whole(frame: pl.DataFrame, name: str, where: str) -> HostArray:
     """Return an int64 column without nulls, NaN or fractions."""
     values = _numbers(frame, name, where)
     if values.dtype.kind == "f" and (values != np.floor(values)).any():
-        raise InputError(f"{where}.{name}: expected whole numbers, got fractions")
+        raise InputError(f"{where}: column '{name}': expected whole numbers, got fractions")
     if values.size and (values.min() < -(2**62) or values.max() > 2**62):
-        raise InputError(f"{where}.{name}: expected whole numbers of 62 bits")
+        raise InputError(f"{where}: column '{name}': expected whole numbers of 62 bits")
     return values.astype(np.int64)
 
 
@@ -120,12 +116,12 @@ def _numbers(frame: pl.DataFrame, name: str, where: str) -> HostArray:
         raise unknown(where, "column", name, frame.columns)
     series = frame[name]
     if series.null_count():
-        raise InputError(f"{where}.{name}: {series.null_count()} values are missing")
+        raise InputError(f"{where}: column '{name}': {series.null_count()} values are missing")
     if not (series.dtype.is_numeric() or series.dtype.is_(_boolean())) or series.dtype.is_decimal():
-        raise InputError(f"{where}.{name}: expected numbers, got {series.dtype}")
+        raise InputError(f"{where}: column '{name}': {foreign.no_numbers(series)}")
     values = series.to_numpy()
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise InputError(f"{where}.{name}: {int((~np.isfinite(values)).sum())} values are NaN or infinite")
+        raise InputError(f"{where}: column '{name}': {int((~np.isfinite(values)).sum())} values are NaN or infinite")
     return values
 
 
@@ -144,7 +140,7 @@ def _agents(frame: pl.DataFrame, name: str, population: Population, where: str) 
     bad = np.flatnonzero(ids[order[place]] != given)
     if len(bad):
         raise InputError(
-            f"{where}.{name}: {len(bad)} dangling edges, the first in row {bad[0]} names {given[bad[0]]}; "
+            f"{where}: column '{name}': {len(bad)} dangling edges, the first in row {bad[0]} names {given[bad[0]]}; "
             f"the population's ids are {ids.min()} to {ids.max()}"
         )
     return order[place]
@@ -154,7 +150,8 @@ def _multiplicity(frame: pl.DataFrame, name: str, where: str) -> HostArray:
     """Return int64 [edges], how often each pair is tied."""
     values = _whole(frame, name, where)
     if values.size and (values.min() < 1 or values.max() > 1_000_000):
-        raise InputError(f"{where}.{name}: expected 1 to 1,000,000 ties a pair, got {values.min()} to {values.max()}")
+        got = f"{values.min()} to {values.max()}"
+        raise InputError(f"{where}: column '{name}': expected 1 to 1,000,000 ties a pair, got {got}")
     return values
 
 
@@ -163,13 +160,15 @@ def _edge_column(frame: pl.DataFrame, name: str, where: str) -> HostArray:
     if name == "intensity":
         values = _whole(frame, name, where)
         if values.size and (values.min() < 0 or values.max() > 65_535):
-            raise InputError(f"{where}.intensity: expected 0 to 65,535 (1/64 contacts a day)")
+            raise InputError(f"{where}: column 'intensity': expected 0 to 65,535 (1/64 contacts a day)")
         return values.astype(np.uint16)
     values = _numbers(frame, name, where)
     if values.dtype.kind == "f":
+        if values.size and np.abs(values).max() > np.finfo(np.float32).max:
+            raise InputError(f"{where}: column '{name}': expected numbers that float32 holds (up to 3.4e38)")
         return values.astype(np.float32)
     if values.dtype.itemsize > 4:
         if values.size and (values.min() < -(2**31) or values.max() >= 2**31):
-            raise InputError(f"{where}.{name}: expected whole numbers of 32 bits")
+            raise InputError(f"{where}: column '{name}': expected whole numbers of 32 bits")
         return values.astype(np.int32)
     return values

@@ -57,7 +57,7 @@ class Households:
         where = "households"
         size = population.size
         low, high = span(rows, size, where)
-        home = _column(population, params.column, where)
+        home = _column(population, params.column, f"{where}.column")
         apart = bool((home[1:] < home[:-1]).any())
         order = np.argsort(home, kind="stable").astype(np.int32) if apart else np.empty(0, np.int32)
         sorted_home = home[order] if apart else home
@@ -85,7 +85,7 @@ def _column(population: Population, name: str, where: str) -> HostArray:
         raise unknown(where, "column", name, population.schema)
     values = population.columns[name]
     if values.ndim != 1 or values.dtype.kind not in "ui":
-        raise InputError(f"{where}.column: expected whole numbers in '{name}', got {values.dtype}")
+        raise InputError(f"{where}: expected whole numbers in '{name}', got {values.dtype}")
     return values
 
 
@@ -98,10 +98,13 @@ def _factors(
         return np.zeros(size, np.uint8), np.ones(1), {}
     levels = population.schema[params.bands].levels if params.bands in population.schema else ()
     if not levels:
-        raise unknown(where, "categorical column", params.bands, [n for n, c in population.schema.items() if c.levels])
+        known = [name for name, column in population.schema.items() if column.levels]
+        raise unknown(f"{where}.bands", "categorical column", params.bands, known)
+    if len(levels) > 256:
+        raise InputError(f"{where}.bands: expected at most 256 levels, '{params.bands}' has {len(levels)}")
     band = population.columns[params.bands].astype(np.uint8)
     matrix = contacts.read_square(params.matrix, f"{where}.matrix") * params.contacts
-    years = np.minimum(_column(population, params.years, where), len(matrix) - 1)
+    years = np.minimum(_column(population, params.years, f"{where}.years"), len(matrix) - 1)
     ages = np.bincount(years, minlength=len(matrix)).astype(np.float64)
     if params.reference:
         reference = contacts.read_matrix(params.reference, f"{where}.reference")[:, -1]

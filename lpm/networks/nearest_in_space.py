@@ -113,10 +113,10 @@ class NearestInSpace:
         size, k, radius = population.size, int(params.neighbours), float(params.radius)
         low, high = span(rows, size, where)
         if (k > 0) == (radius > 0):
-            raise InputError(f"{where}: expected one of neighbours and radius above 0, got {k} and {radius:g}")
+            raise InputError(f"{where}.neighbours: expected one of neighbours and radius above 0, got {k}, {radius:g}")
         if k >= size:
             raise InputError(f"{where}.neighbours: expected at most N - 1 = {size - 1}, got {k}")
-        x, y = (_coordinate(population, name, where) for name in (params.x, params.y))
+        x, y = (_coordinate(population, getattr(params, axis), f"{where}.{axis}") for axis in ("x", "y"))
         extents = float(x.max()), float(y.max())
         share = AGENTS_A_CELL / size
         side = max(radius, math.sqrt(extents[0] * extents[1] * share), max(extents) * share)

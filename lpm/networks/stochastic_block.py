@@ -45,7 +45,7 @@ class StochasticBlock:
         low, high = span(rows, population.size, where)
         known = [name for name, column in population.schema.items() if column.levels]
         if params.column not in known:
-            raise unknown(where, "categorical column", params.column, known)
+            raise unknown(f"{where}.column", "categorical column", params.column, known)
         levels = population.schema[params.column].levels
         block = population.columns[params.column].astype(np.uint16)
         people = np.bincount(block, minlength=len(levels))

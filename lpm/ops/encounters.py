@@ -1,6 +1,7 @@
-"""Encounters: whom an agent meets on a layer or under complete mixing, and events that follow each other one by one.
+"""Encounters: whom an agent meets on a layer or under complete mixing, and the draws of single events.
 
 Agents are ranked by outside id, so that neither the order of agents nor the number of devices changes who meets whom.
+What events do to the agents, one after the other, is in `lpm.ops.sequences`.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Events:
         agents: int32 [size], who updates.
         met: int32 [size, picks], whom they look at, with repetition; meaningless where not `valid`.
         valid: bool [size], whether all that are looked at exist and are present.
-        count: int32 scalar, how many of the events happen in this step.
+        count: int32 scalar, how many of the events happen.
     """
 
     agents: Array
@@ -88,36 +89,103 @@ def draw_events(
         picks: Neighbours drawn.
         needed: bool [picks], which of them must be there for the event to happen; None = all.
     """
-    size, shards = layer.size, layer.shards
-    order, count = ranked(ids, present, shards)
-    turn = jnp.arange(size, dtype=jnp.uint32)
-    rank = scaled_draw(bits(purpose(key, "agent"), turn), count)
+    people = ranked(ids, present, layer.shards)
+    number = rounded_by_chance(key, people[1].astype(jnp.float32) * per_agent)
+    return events_of_agents(layer, key, people, present, jnp.clip(number, 0, layer.size), picks, needed)
+
+
+def rounded_by_chance(key: Key, expected: Array) -> Array:
+    """Return int32, the number before or after `expected`, so that it is `expected` on average."""
+    chance = (bits(purpose(key, "number"), 0) >> 8).astype(jnp.float32) * jnp.float32(2.0**-24)
+    return jnp.floor(expected + chance).astype(jnp.int32)
+
+
+def events_of_agents(
+    layer: Layer,
+    key: Key,
+    people: tuple[Array, Array],
+    present: Array,
+    count: Array,
+    picks: int = 1,
+    needed: Array | None = None,
+) -> Events:
+    """Return `count` events, each of a uniformly drawn present agent and `picks` draws of its neighbours.
+
+    Args:
+        layer: Who influences whom.
+        key: Names the draws; event e has its own.
+        people: What `ranked` returns.
+        present: bool [rows].
+        count: int32 scalar, at most `layer.size`.
+        picks: Neighbours drawn.
+        needed: bool [picks], which of them must be there for the event to happen; None = all.
+    """
+    turn = jnp.arange(layer.size, dtype=jnp.uint32)
+    order, there = people
+    rank = scaled_draw(bits(purpose(key, "agent"), turn), there)
     agents = order[rank]
     draws = bits(purpose(key, "pick"), turn[:, None], jnp.arange(picks, dtype=jnp.uint32)[None, :])
     if layer.complete:
-        met = _other(order, count, rank[:, None], draws)
+        met = _other(order, there, rank[:, None], draws)
     else:
-        met = _picked(layer, agents, draws)
-    here = jnp.append(gather_rows(present, shards), False)
-    chance = (bits(purpose(key, "number"), 0) >> 8).astype(jnp.float32) * jnp.float32(2.0**-24)
-    number = jnp.floor(count.astype(jnp.float32) * per_agent + chance).astype(jnp.int32)
-    there = here[met] if needed is None else here[met] | ~needed[None, :]
-    return Events(agents, met, there.all(1) & (count > 0), jnp.clip(number, 0, size))
+        met = _sources_at(layer, agents, scaled_draw(draws, degrees(layer)[agents][:, None]))
+    here = jnp.append(gather_rows(present, layer.shards), False)
+    found = here[met] if needed is None else here[met] | ~needed[None, :]
+    return Events(agents, met, found.all(1) & (there > 0), count)
 
 
-def _picked(layer: Layer, agents: Array, draws: Array) -> Array:
-    """Return int32 [events, picks], drawn neighbours of any agents: the device that holds a row looks it up."""
-    width, split = layer.sources.shape[1], layer.shards > 1 and not layer.replicated
+def events_of_ties(layer: Layer, key: Key, people: tuple[Array, Array], present: Array, count: Array) -> Events:
+    """Return `count` events, each of a uniformly drawn arc of a present agent: that agent and the one it leads to.
+
+    On a layer of ties, which are an arc in both directions, every tie is as likely as any other; agents take part in
+    proportion to their degrees. Under complete mixing it is a uniformly drawn pair.
+
+    Args:
+        layer: Who is tied to whom.
+        key: Names the draws; event e has its own.
+        people: What `ranked` returns.
+        present: bool [rows].
+        count: int32 scalar, at most `layer.size`.
+    """
+    if layer.complete:
+        return events_of_agents(layer, key, people, present, count)
+    order, _ = people
+    here = gather_rows(present, layer.shards)
+    draws = bits(purpose(key, "tie"), jnp.arange(layer.size, dtype=jnp.uint32))
+    with jax.enable_x64(True):
+        held = jnp.where(here, degrees(layer), 0)[order].astype(jnp.int64)
+        ends = jnp.cumsum(held)
+        arc = ((draws.astype(jnp.uint64) * ends[-1].astype(jnp.uint64)) >> jnp.uint64(32)).astype(jnp.int64)
+        rank = jnp.minimum(jnp.searchsorted(ends, arc, side="right"), layer.size - 1)
+        place = (arc - (ends - held)[rank]).astype(jnp.int32)
+        some = ends[-1] > 0
+    agents = order[rank]
+    met = _sources_at(layer, agents, place[:, None])
+    there = jnp.append(here, False)
+    return Events(agents, met, there[agents] & there[met[:, 0]] & (met[:, 0] != agents) & some, count)
+
+
+def degrees(layer: Layer) -> Array:
+    """Return int32 [size], the arcs of every agent's row; every device holds all of them."""
     filled = (layer.sources < layer.size).sum(1, dtype=jnp.int32)
-    degrees = jnp.zeros(layer.rows + 1, jnp.int32).at[layer.receivers].add(filled)[:-1]
+    held = jnp.zeros(layer.rows + 1, jnp.int32).at[layer.receivers].add(filled)[:-1]
+    return held if layer.replicated else gather_rows(held, layer.shards)
+
+
+def _sources_at(layer: Layer, agents: Array, place: Array) -> Array:
+    """Return int32 [events, picks], the agents at these places of the rows of any agents; `size` beyond a row's end.
+
+    The device that holds a row looks it up.
+    """
+    width, split = layer.sources.shape[1], layer.shards > 1 and not layer.replicated
     row = agents - (jax.lax.axis_index(AXIS) * layer.rows if split else 0)
     mine = (row >= 0) & (row < layer.rows)
     row = jnp.where(mine, row, 0)
-    degree = jnp.where(mine, degrees[row], 0)[:, None]
-    slot = layer.starts[row][:, None] * width + scaled_draw(draws, degree)
+    slot = layer.starts[row][:, None] * width + place
+    inside = mine[:, None] & (slot < layer.starts[row + 1][:, None] * width)
     flat = layer.sources.reshape(-1)
-    found = flat[jnp.where(degree > 0, slot, 0)] + 1 if flat.shape[0] else jnp.zeros_like(draws, jnp.int32)
-    found = jnp.where(degree > 0, found, 0)
+    found = flat[jnp.where(inside, slot, 0)] + 1 if flat.shape[0] else jnp.zeros_like(place)
+    found = jnp.where(inside, found, 0)
     found = add_shards(found, layer.shards) if split else found
     return jnp.where(found > 0, found - 1, layer.size)
 

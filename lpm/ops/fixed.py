@@ -18,9 +18,12 @@ class Fixed:
 
     Attributes:
         units: int32, in units of 2^-bits of the sum that they are for.
+        value: float32, the terms that the units round, by which the sum is differentiated; None = their sum has no
+            derivative, because integers have none.
     """
 
     units: Array
+    value: Array | None = None
 
 
 def is_fixed(term: Any) -> bool:
@@ -41,6 +44,13 @@ def exact(term: Any, bits: int) -> Array:
     if jnp.issubdtype(term.dtype, jnp.floating):
         return jnp.round(term * jnp.float32(2.0**bits)).astype(jnp.int32)
     return term.astype(jnp.int32)
+
+
+def smooth(term: Any) -> Array | None:
+    """Return a term as it is before it is rounded, float32; None where it has no derivative."""
+    if isinstance(term, Fixed):
+        return term.value
+    return jnp.asarray(term) if is_wide(term) else None
 
 
 def scaled(sums: Array, bits: int) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 
 from lpm.ops.collective import add_shards
 from lpm.ops.dispatch import implement, implementation
+from lpm.ops.straight import straight
 from lpm.population import WEIGHT_UNIT
 from lpm.types import Array, HostArray
 
@@ -64,6 +65,21 @@ def weighted_sum_by_group(values: Array, weight: Array, group: Array, groups: in
     with jax.enable_x64(True):
         sums = implementation("weighted groups")(values, weight, group, groups, bits)
         return limbs(add_shards(sums, shards))
+
+
+def amount_by_group(values: Array, weight: Array, group: Array, groups: int, bits: int, shards: int = 1) -> Array:
+    """Return float32 [groups], the sums of `weighted_sum_by_group` rounded once, in the values' unit times people.
+
+    They are differentiable in `values`, in forward and in reverse mode: what a loss on a mean or sum is made of. The
+    arguments are those of `weighted_sum_by_group`.
+    """
+    with jax.enable_x64(True):
+        sums = add_shards(implementation("weighted groups")(values, weight, group, groups, bits), shards)
+        exact = (sums.astype(jnp.float64) * (2.0**-bits / WEIGHT_UNIT)).astype(jnp.float32)
+    people = weight.astype(jnp.float32) * jnp.float32(1 / WEIGHT_UNIT)
+    zeros = jnp.zeros(groups, jnp.float32)
+    smooth = zeros.at[group].add(values.astype(jnp.float32) * people, mode="drop", wrap_negative_indices=False)
+    return straight(exact, add_shards(smooth, shards))
 
 
 @implement("weighted groups", "numba")  # measured: what XLA makes of it is as fast as a loop

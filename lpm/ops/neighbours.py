@@ -4,6 +4,10 @@ r"""Neighbour reduction: for every agent i the sum over its arcs of an edge func
 
 Sums are of integers, or of 64-bit fixed point for floats, so that no order of devices, blocks or relabelling can change
 a bit. The XLA function here is the specification of every other backend.
+
+Float sums are differentiable on every backend, in forward and in reverse mode, by what the edge function and the rule
+after it are made of: the derivative is that of the sum before it is rounded (`lpm.ops.straight`), summed by the XLA
+function. Integer sums, and comparisons in an edge function, have no derivative.
 """
 
 from __future__ import annotations
@@ -18,7 +22,8 @@ from lpm.errors import InputError
 from lpm.network import Layer
 from lpm.ops.collective import add_shards, gather_rows, own_rows
 from lpm.ops.dispatch import chosen, forced, implement, implementation
-from lpm.ops.fixed import exact, is_fixed, is_wide, scaled
+from lpm.ops.fixed import exact, is_fixed, is_wide, scaled, smooth
+from lpm.ops.straight import is_float, severed, straight
 from lpm.types import Array
 
 EdgeFunction = Callable[[Any, Any, Mapping[str, Array]], Any]
@@ -91,10 +96,11 @@ def _each(function: Callable[[Any], Array], terms: Any) -> Any:
 
 def _others(terms: Any, shards: int, bits: int) -> Array:
     """Return the sum over everybody else, under complete mixing."""
-    own = exact(terms, bits)
+    own, plain = exact(terms, bits), smooth(terms)
     with jax.enable_x64(True):
         sums = add_shards(own.sum(dtype=jnp.int64), shards) - own.astype(jnp.int64)
-        return scaled(sums, bits) if is_wide(terms) else sums.astype(jnp.int32)
+        result = scaled(sums, bits) if is_wide(terms) else sums.astype(jnp.int32)
+    return result if plain is None else straight(result, add_shards(plain.sum(), shards) - plain)
 
 
 @implement("neighbours", "xla")
@@ -117,9 +123,13 @@ def _blocks(
         wide = is_wide(terms)
         units = jnp.where(filled, exact(terms, bits), 0)
         with jax.enable_x64(wide):
-            blocks = units.sum(1, dtype=jnp.int64 if wide else jnp.int32)
-            sums = jax.ops.segment_sum(blocks, layer.receivers, layer.rows + 1, indices_are_sorted=True)[:-1]
-            return scaled(sums, bits) if wide else sums
+            sums = by_row(units.sum(1, dtype=jnp.int64 if wide else jnp.int32))
+            result = scaled(sums, bits) if wide else sums
+        plain = smooth(terms)
+        return result if plain is None else straight(result, by_row(jnp.where(filled, plain, 0).sum(1)))
+
+    def by_row(blocks: Array) -> Array:
+        return jax.ops.segment_sum(blocks, layer.receivers, layer.rows + 1, indices_are_sorted=True)[:-1]
 
     return _ended(_each(rows, edge(theirs, ours, layer.columns)), own, where, then)
 
@@ -144,12 +154,38 @@ def _rows(
     from lpm.ops.loops.neighbours import rows
     from lpm.ops.loops.program import Untranslatable
 
+    given = (layer, source, receiver, own)
+    cut, values, theirs, ours = jax.lax.stop_gradient(given)  # a loop has no derivative
     try:
-        return rows(layer, edge, source, receiver, where, bits, then, own, sparse)
+        arc, rule = _severed(edge, then, given)
+        found = rows(cut, arc, values, theirs, where, bits, rule, ours, sparse)
     except Untranslatable as reason:
         if forced():
             raise InputError(f"backend 'numba': an edge function cannot be a loop: {reason}") from None
         return _blocks(layer, edge, source, receiver, where, bits, then, own, sparse)
+    if not any(is_float(leaf) for leaf in jax.tree.leaves(found)):
+        return found
+    return straight(found, _blocks(layer, edge, source, receiver, where, bits, then, own, sparse))
+
+
+def _severed(
+    edge: EdgeFunction, then: RowRule | None, given: tuple[Layer, Any, Any, Any]
+) -> tuple[EdgeFunction, RowRule | None]:
+    """Return both functions without the derivatives of what they close over."""
+    layer, source, receiver, own = given
+    if any(leaf.ndim != 1 for leaf in jax.tree.leaves((source, receiver, own))):
+        return edge, then  # no loop: it says so
+    values = (source, receiver, layer.columns)
+    if then is None:
+        return severed(edge, *values), None
+    leaves, structure = jax.tree.flatten(values)
+
+    def sums(*scalars: Any) -> Any:
+        terms = edge(*jax.tree.unflatten(structure, scalars))
+        return _each(lambda term: jnp.zeros((), jnp.float32 if is_wide(term) else jnp.int32), terms)
+
+    each = jax.eval_shape(sums, *(jax.ShapeDtypeStruct((), leaf.dtype) for leaf in leaves))
+    return severed(edge, *values), severed(then, each, own)
 
 
 def _padded(values: Array) -> Array:

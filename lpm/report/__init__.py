@@ -15,10 +15,14 @@ def write_report(folder: Path) -> Path:
         folder: The run's folder.
 
     Raises:
-        InputError: A missing or damaged file, or a folder that cannot be written.
+        InputError: A missing or damaged file.
+        Fault: The page cannot be written.
     """
+    from lpm.errors import faults
     from lpm.report.folder import read_folder
     from lpm.report.page import page
     from lpm.results import write_bytes
 
-    return write_bytes(Path(folder) / "report.html", page(read_folder(Path(folder))).encode("utf-8"))
+    content = page(read_folder(Path(folder))).encode("utf-8")
+    with faults():
+        return write_bytes(Path(folder) / "report.html", content)

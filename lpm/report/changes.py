@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lpm.durations import time_of
 from lpm.report.schedule import curve, joined, number, share
-from lpm.report.wording import day
+from lpm.report.wording import day, step_name
 
 if TYPE_CHECKING:
     from lpm.policy import Effect, Intervention
@@ -30,9 +30,13 @@ def in_words(each: Intervention, layers: Collection[str], schema: Mapping[str, C
         how = _how(effect, each, schema, moments)
         same.setdefault((how, "" if name else effect.target), []).append(effect.target)
     return "; ".join(
-        how.replace("{it}", f"contacts in {joined(names)}" if not target else target)
-        for (how, target), names in same.items()
+        how.replace("{it}", _contacts(names) if not target else target) for (how, target), names in same.items()
     )
+
+
+def _contacts(layers: Sequence[str]) -> str:
+    """Return the contacts of these layers: "contacts in work and home"; a layer may be called "contacts" itself."""
+    return "contacts" if [*layers] == ["contacts"] else f"contacts in {joined(layers)}"
 
 
 def _how(effect: Effect, each: Intervention, schema: Mapping[str, Column], moments: Sequence[str]) -> str:
@@ -79,4 +83,4 @@ def ends(each: Intervention, steps: int, start: date | None, step_days: float) -
 def moment(step: int, start: date | None, step_days: float) -> str:
     """Return what a step is called: its date, or its number."""
     when = time_of(start, step, step_days)
-    return f"step {step}" if when is None else day(when)
+    return f"{step_name(step_days)} {step}" if when is None else day(when)

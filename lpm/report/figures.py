@@ -6,7 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from lpm.report import structure
+from lpm.report import cascades, structure, worlds
+from lpm.report.findings import step_of
 from lpm.report.folder import Folder, Metric
 from lpm.report.spread import runs, spread
 from lpm.report.weekly import weekly
@@ -192,6 +193,7 @@ def data(folder: Folder) -> dict[str, Any]:
         "colours": [COLOURS[i % len(COLOURS)] for i in range(len(folder.arms))],
         "dashes": [DASHES[i // len(COLOURS) % len(DASHES)] for i in range(len(folder.arms))],
         "dated": folder.dated,
+        "step": step_of(folder),
         "headline": folder.headline.name if folder.headline else None,
         "groups": [escaped(label(group)) for group in shown],
         "metrics": [
@@ -206,4 +208,6 @@ def data(folder: Folder) -> dict[str, Any]:
         "columns": columns(folder),
         "networks": structure.networks(folder),
         "marginals": structure.marginals(folder),
+        "worlds": worlds.data(folder),
+        "cascades": cascades.data(folder),
     }

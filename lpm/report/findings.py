@@ -6,8 +6,11 @@ from typing import Any
 
 import polars as pl
 
+from lpm import sources
+from lpm.durations import days
+from lpm.errors import InputError
 from lpm.report.folder import LEAST_SEEDS, Folder, Metric
-from lpm.report.wording import FEW, PER_CENT, dated, day, escaped, figure, percent, rounded
+from lpm.report.wording import FEW, PER_CENT, dated, day, escaped, figure, percent, rounded, step_name
 
 COUNTED = ("flow", "stock", "sum")
 """Kinds whose values are counts."""
@@ -28,12 +31,18 @@ def period(folder: Folder) -> str:
     """Return the reported period: "29 Feb 2020 to 30 Jun 2020", or steps."""
     key = "time" if folder.dated else "step"
     first, last = folder.trajectory[key].min(), folder.trajectory[key].max()
-    return f"{day(first)} to {day(last)}" if folder.dated else f"step {first} to step {last}"
+    if folder.dated:
+        return f"{day(first)} to {day(last)}"
+    name = step_of(folder)
+    return f"{name} {first} to {name} {last}"
 
 
-def main_summary(metric: Metric) -> str:
-    """Return the summary by which a metric is told in one number."""
-    return {"flow": "total", "stock": "peak"}.get(metric.kind, "final")
+def step_of(folder: Folder) -> str:
+    """Return what a step of the run is called: "day", or "step"."""
+    try:
+        return step_name(days(str(folder.run.get("step")), "run.json: step"))
+    except InputError:  # a run.json that says nothing of it
+        return "step"
 
 
 def _noun(metric: Metric) -> str:
@@ -47,7 +56,7 @@ def key_findings(folder: Folder) -> str:
     metric = folder.headline
     if metric is None:
         return ""
-    summary, noun = main_summary(metric), escaped(_noun(metric))
+    summary, noun = folder.main_summary(metric), escaped(_noun(metric))
     first = folder.effect(folder.arms[0], metric.name, summary)
     if first is None:
         return ""
@@ -57,7 +66,7 @@ def key_findings(folder: Folder) -> str:
         f"{what} ({period(folder)})."
     ]
     rows = [(arm, folder.effect(arm, metric.name, summary)) for arm in folder.arms[1:]]
-    clauses = [_clause(arm, row, metric, noun) for arm, row in rows if row is not None]
+    clauses = [_clause(arm, row, metric, noun, what) for arm, row in rows if row is not None]
     if clauses:
         sentences.append(f"Against it, {'; '.join(clauses)}.")
     if any(row is not None and row["low"] is not None for _, row in rows):
@@ -102,7 +111,7 @@ def relative(row: dict[str, Any], metric: Metric) -> list[str]:
     return [percent(row[key] / base) for key in ("difference", "low", "high") if row[key] is not None]
 
 
-def _clause(arm: str, row: dict[str, Any], metric: Metric, noun: str) -> str:
+def _clause(arm: str, row: dict[str, Any], metric: Metric, noun: str, what: str) -> str:
     """Return what an arm does, as a clause.
 
     "two weeks earlier averts 9,310 deaths (-90 %, 95 % interval -98 % to -82 %; 8,320 to 10,300 deaths)"; where the
@@ -111,10 +120,13 @@ def _clause(arm: str, row: dict[str, Any], metric: Metric, noun: str) -> str:
     change, low, high, kind = row["difference"], row["low"], row["high"], metric.kind
     name, part = f"<b>{escaped(arm)}</b>", relative(row, metric)
     if unchanged(row):
-        return f"{name} changes nothing"
+        return f"{name} does not change {what}"
     if low is None:
-        mean = f"{_told(change, kind, True, sign=True)}{f' {noun}' if kind == 'flow' else ''}"
-        return f"{name} differs by {mean} on average ({', '.join([*part, FEW])})"
+        if kind == "flow":
+            mean = f"has {_told(abs(change), kind)} {'fewer' if change < 0 else 'more'} {noun}"
+        else:
+            mean = f"differs by {_told(change, kind, True, sign=True)}"
+        return f"{name} {mean} on average ({', '.join([*part, FEW])})"
     clear, counted = sure(row), f" {noun}" if kind == "flow" else ""
     brackets = [f"{part[0]}, 95{PER_CENT} interval {part[1]} to {part[2]}"] if part else []
     turned = clear and metric.harm and kind == "flow"  # "averts" and "costs" take their sign into the word
@@ -134,7 +146,7 @@ def cards(folder: Folder) -> str:
     metric = folder.headline
     if metric is None:
         return ""
-    summary, title, boxes = main_summary(metric), escaped(metric.title), ""
+    summary, title, boxes = folder.main_summary(metric), escaped(metric.title), ""
     for index, arm in enumerate(folder.arms[:7]):
         row = folder.effect(arm, metric.name, summary)
         if row is None:
@@ -143,7 +155,7 @@ def cards(folder: Folder) -> str:
             heading, value, note = title, _told(row["arm_mean"], metric.kind), _first_note(folder, metric)
         else:
             heading, value, note = _gain(row, metric)
-            heading = f"{title}{',' if heading == 'change' else ''} {heading}"
+            heading = f"{title}{',' if heading == 'change' or 'average' in heading else ''} {heading}"
         soft = " unsure" if index and not sure(row) else ""
         boxes += (
             f'<div class="card" data-arm="{index}"><div class="card-name">{heading}<br><b>{escaped(arm)}</b></div>'
@@ -163,7 +175,10 @@ def _gain(row: dict[str, Any], metric: Metric) -> tuple[str, str, str]:
     if unchanged(row):
         return "change", "0", "the same in every seed"
     if low is None or high is None:
-        return "change", _told(change, kind, points, sign=True), ", ".join([*part[:1], FEW])
+        note = ", ".join([*part[:1], FEW])
+        if kind == "flow":
+            return "fewer on average" if change < 0 else "more on average", _told(abs(change), kind), note
+        return "change", _told(change, kind, points, sign=True), note
     between = f"95{PER_CENT} interval {_told(low, kind, points, sign=True)} to {_told(high, kind, points, sign=True)}"
     between += f" ({part[1]} to {part[2]})" if part else ""
     if not sure(row):
@@ -209,8 +224,14 @@ def notice(folder: Folder) -> str:
 
 
 def reminder(folder: Folder) -> str:
-    """Return the same in small print, for the head of the section with the bands."""
-    return f'<p class="caption">{escaped(dated(" ".join(folder.notes)))}</p>' if folder.notes else ""
+    """Return a reference to it in small print, for the head of the section with the bands."""
+    return '<p class="caption">Mind the notes at the head of this page.</p>' if folder.notes else ""
+
+
+def _values(folder: Folder) -> str:
+    """Return what is true of the values of the parameters, as the run has them."""
+    told = (str(row.get("source") or "") for row in folder.run.get("parameters") or [])
+    return sources.in_words(told, str(folder.run.get("chosen") or ""))
 
 
 def notes(folder: Folder) -> str:
@@ -219,9 +240,8 @@ def notes(folder: Folder) -> str:
     boxes: list[str] = []
     if run.get("calibrated") is False:
         boxes.append(
-            '<div class="banner"><b>Literature values, not calibrated yet.</b> Parameters are published values or '
-            "guesses, each with its source below; none was fitted here. Read differences between arms, not "
-            "levels.</div>"
+            f'<div class="banner"><b>Not calibrated yet.</b> {escaped(dated(_values(folder)))} Read differences '
+            "between arms, not levels.</div>"
         )
     if run.get("interrupted"):
         boxes.append(

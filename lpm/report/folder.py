@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import polars as pl
 
-from lpm.effects import effects, reported
+from lpm.effects import COLUMNS, effects, reported
 from lpm.errors import InputError
 from lpm.results import KEYS, PEOPLE, checked, read_frame
 
@@ -63,6 +63,9 @@ class Folder:
         groups: Names in order.
         seeds: Number of seeds.
         dated: Steps have dates.
+        worlds: How far the seeds of each arm differ, or None.
+        published: Published figures of the end of a run by arm, or None.
+        cascades: The cascades of every pair, or None.
     """
 
     path: Path
@@ -77,6 +80,9 @@ class Folder:
     groups: tuple[str, ...]
     seeds: int
     dated: bool
+    worlds: pl.DataFrame | None = None
+    published: pl.DataFrame | None = None
+    cascades: pl.DataFrame | None = None
 
     def metric(self, name: str) -> Metric | None:
         """Return the metric of this name, or None."""
@@ -99,10 +105,27 @@ class Folder:
 
     @property
     def headline(self) -> Metric | None:
-        """What the run is about: run.json's `headline`, else deaths, else the first flow, else the first metric."""
-        wanted = self.metric(str(self.run.get("headline") or "deaths"))
-        flows = [metric for metric in self.metrics if metric.kind == "flow"]
-        return wanted or (flows[0] if flows else self.metrics[0] if self.metrics else None)
+        """What the run is about: run.json's `headline`, else the first of deaths, flows and others that differs."""
+        declared = self.metric(str(self.run.get("headline") or ""))
+        ordered = sorted(self.metrics, key=lambda metric: (metric.name != "deaths", metric.kind != "flow"))
+        differing = [metric for metric in ordered if self.differs(metric)]
+        return declared or next(iter([*differing, *ordered]), None)
+
+    def differs(self, metric: Metric) -> bool:
+        """Return whether some arm's metric, told in one number, is another than the first arm's in some seed."""
+        rows = [self.effect(arm, metric.name, self.main_summary(metric)) for arm in self.arms[1:]]
+        return any(row is not None and (row["difference"] != 0 or bool(row["se"])) for row in rows)
+
+    def rises(self, metric: Metric) -> bool:
+        """Return whether no arm's metric ever falls below an earlier peak: it is highest at the end, in every seed."""
+        pairs = [[self.effect(arm, metric.name, which) for which in ("peak", "final")] for arm in self.arms]
+        return all(a is not None and b is not None and a["arm_mean"] == b["arm_mean"] for a, b in pairs)
+
+    def main_summary(self, metric: Metric) -> str:
+        """Return the summary by which a metric is told in one number."""
+        if metric.kind == "stock":
+            return "final" if self.rises(metric) else "peak"
+        return "total" if metric.kind == "flow" else "final"
 
     def ordered(self) -> tuple[Metric, ...]:
         """Return the metrics with the headline first."""
@@ -164,6 +187,20 @@ def _metrics(run: Mapping[str, Any], columns: Sequence[str]) -> tuple[tuple[Metr
     return tuple(scalars), vectors
 
 
+def _with(columns: Mapping[str, Any], frame: pl.DataFrame, where: Path) -> pl.DataFrame:
+    """Return a frame that has these columns.
+
+    Raises:
+        InputError: One is missing, or of another type.
+    """
+    for name, kind in columns.items():
+        if name not in frame.columns:
+            raise InputError(f"{where}: expected a column '{name}', got {', '.join(frame.columns)}; delete it to go on")
+        if frame.schema[name] != kind:
+            raise InputError(f"{where}: {name}: expected {kind}, got {frame.schema[name]}; delete it to go on")
+    return frame
+
+
 def read_folder(path: Path) -> Folder:
     """Read a run's folder.
 
@@ -185,24 +222,30 @@ def read_folder(path: Path) -> Folder:
     start = moment(about.get("report_from"), f"{path / 'run.json'}: report_from")
     metrics, vectors = _metrics(about, whole.columns[len(KEYS) :])
     if (path / "effects.parquet").exists():
-        table = read_frame(path / "effects.parquet")
+        table = _with(COLUMNS, read_frame(path / "effects.parquet"), path / "effects.parquet")
     else:
         kinds = {metric.name: metric.kind for metric in metrics}
         table = effects(whole, kinds, start, about.get("draws"))
     few = pl.col("seeds") < LEAST_SEEDS
     table = table.with_columns(pl.when(~few).then(pl.col(name)).alias(name) for name in ("low", "high"))
-    observed = read_frame(path / "observed.parquet") if (path / "observed.parquet").exists() else None
+    names = ("observed", "unpredictability", "published", "cascades")
+    files = {name: path / f"{name}.parquet" for name in names}
+    frames = {name: read_frame(file) for name, file in files.items() if file.exists()}
+    there = {name: frame for name, frame in frames.items() if frame.height}
     return Folder(
         path=path,
         run=about,
         trajectory=reported(whole, start),
         whole=whole,
         effects=table,
-        observed=observed if observed is not None and observed.height else None,
+        observed=there.get("observed"),
         metrics=metrics,
         vectors=vectors,
         arms=tuple(whole["arm"].unique(maintain_order=True)),
         groups=tuple(whole["group"].unique(maintain_order=True)),
         seeds=whole["seed"].n_unique(),
         dated=whole["time"].null_count() == 0,
+        worlds=there.get("unpredictability"),
+        published=there.get("published"),
+        cascades=there.get("cascades"),
     )

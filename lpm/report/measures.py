@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lpm.report.folder import Folder
-from lpm.report.tables import NO_SOURCE, table, two
+from lpm.report.tables import table, two
 from lpm.report.wording import PER_CENT, dated, escaped, plain
+from lpm.sources import NO_SOURCE
 
 
 def arms_table(folder: Folder) -> str:
@@ -32,7 +33,7 @@ def arms_table(folder: Folder) -> str:
             acts = [item for item in acts if item not in first]
         rows = [
             [
-                two(escaped(item.get("name") or item.get("label") or ""), escaped(dated(item.get("description", "")))),
+                two(escaped(_called(item)), escaped(dated(item.get("description", "")))),
                 escaped(_when(item.get("when"))),
                 escaped(_whom(item.get("whom"))),
                 "<br>".join(escaped(part) for part in plain(item.get("what")).split("; ")),
@@ -47,11 +48,17 @@ def arms_table(folder: Folder) -> str:
     return "".join(parts)
 
 
+def _called(item: Mapping[str, Any]) -> str:
+    """Return the name of a measure; one that the scenario gives none, which is counted, by what it does."""
+    name = str(item.get("name") or item.get("label") or "")
+    return plain(item.get("what")) if re.fullmatch(r"(own )?intervention \d+", name) and item.get("what") else name
+
+
 def _beside(first: Sequence[Mapping[str, Any]], acts: Sequence[Mapping[str, Any]], name: str) -> str:
     """Return which measures of the first arm an arm keeps as they are, and which it leaves out."""
     names = [item.get("name") for item in acts]
-    kept = [escaped(item.get("name") or "") for item in first if item in acts]
-    gone = [escaped(item.get("name") or "") for item in first if item.get("name") not in names]
+    kept = [escaped(_called(item)) for item in first if item in acts]
+    gone = [escaped(_called(item)) for item in first if item.get("name") not in names]
     words = f"As in \u201c{escaped(name)}\u201d: {'; '.join(kept)}. " if kept else ""
     words += f"Left out: {'; '.join(gone)}." if gone else ""
     return f'<p class="note">{words}</p>' if words else ""

@@ -6,7 +6,7 @@ import json
 from importlib.resources import files
 from typing import Any
 
-from lpm.report import figures, findings, sections, tables
+from lpm.report import cascades, figures, findings, sections, tables, worlds
 from lpm.report.folder import Folder, texts
 from lpm.report.wording import dated, escaped
 
@@ -20,6 +20,8 @@ def page(folder: Folder) -> str:
     parts = [
         ("curves", "How each measure unfolds", sections.curves(folder, data)),
         ("observed", "Beside what was observed", sections.observed(folder, data)),
+        ("worlds", worlds.heading(folder), worlds.section(folder)),
+        ("cascades", "Cascades", cascades.section(folder)),
         ("effects", "What each arm changes", sections.effects(folder, data)),
         ("groups", "Who is affected", sections.groups(folder, data)),
         ("population", "The population and its network", sections.population(folder, data)),
@@ -53,7 +55,7 @@ script-src 'unsafe-inline'; img-src data: blob:">
 <nav aria-label="Sections">{links}</nav>
 {body}
 <footer>{escaped(run.get("name") or "")} {escaped(_made(folder))}. Every figure of this page is in the files \
-trajectory.parquet and effects.parquet beside it.</footer>
+trajectory.parquet, effects.parquet{_more(folder)} beside it.</footer>
 </main>
 <script type="application/json" id="data">{_safe_json(data)}</script>
 <script>{_safe_script(get_plotlyjs())}</script>
@@ -92,11 +94,19 @@ def _made(folder: Folder) -> str:
     return f"was simulated with lpm {version}" if version else "was simulated with lpm"
 
 
+def _more(folder: Folder) -> str:
+    """Return the further files that the page rests on, as the end of an enumeration."""
+    frames = {"unpredictability": folder.worlds, "published": folder.published, "cascades": folder.cascades}
+    return "".join(f", {name}.parquet" for name, frame in frames.items() if frame is not None)
+
+
 def _sources(folder: Folder) -> list[str]:
     shown = set(texts((folder.run.get("population") or {}).get("sources")))  # in the population's own section
     told = [source for source in texts(folder.run.get("sources")) if source not in shown]
-    if folder.observed is not None and "source" in folder.observed.columns:
-        for source in folder.observed["source"].drop_nulls().unique(maintain_order=True):
+    for frame in (folder.observed, folder.published):
+        if frame is None or "source" not in frame.columns:
+            continue
+        for source in frame["source"].drop_nulls().unique(maintain_order=True):
             if source and not any(line.endswith(str(source)) for line in told):
                 told.append(str(source))
     return told

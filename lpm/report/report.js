@@ -81,7 +81,7 @@
     });
     return under.concat(over.reverse());
   }
-  const dates = (more) => Object.assign(D.dated ? { type: "date", tickformat: "%-d %b", hoverformat: "%a %-d %b %Y", nticks: 7 } : { title: { text: "step", standoff: 6, font: { size: 12 } } }, more || {});
+  const dates = (more) => Object.assign(D.dated ? { type: "date", tickformat: "%-d %b", hoverformat: "%a %-d %b %Y", nticks: 7 } : { title: { text: D.step || "step", standoff: 6, font: { size: 12 } } }, more || {});
   const hidden = { curves: new Set(), weekly: new Set(D.arms.map((_, i) => i).slice(1)), totals: new Set() };
 
   function drawCurves() {
@@ -121,7 +121,7 @@
       const bars = x.map((v, i) => ({ x: [0, v], y: [y[i], y[i]], type: "scatter", mode: "lines", line: { color: rgba(colour[i], 0.28), width: 9 }, hoverinfo: "skip" }));
       const dots = x.map((v, i) => ({ x: [v], y: [y[i]], type: "scatter", mode: "markers", marker: { size: 10, color: clear[i] ? colour[i] : "#fff", line: { color: colour[i], width: 2 } }, error_x: { type: "data", array: [plus[i]], arrayminus: [minus[i]], color: colour[i], thickness: 2, width: 6 }, text: [text[i]], hovertemplate: "%{text}<extra>%{y}</extra>" }));
       const lay = layout(70 + 34 * x.length, { hovermode: "closest", margin: { l: 20, r: 24, t: 6, b: 34 }, yaxis: { automargin: true, autorange: "reversed", gridcolor: "rgba(0,0,0,0)", fixedrange: true, type: "category", zeroline: false, tickformat: "", ticklabelstandoff: 8 } });
-      Object.assign(lay.xaxis, axis(m.kind), part(m.kind) ? {} : { tickformat: "~s" }, { nticks: 4, tickangle: 0, zerolinecolor: "#6b737b", zerolinewidth: 1.2 });
+      Object.assign(lay.xaxis, axis(m.kind), part(m.kind) || !x.some((v) => Math.abs(v) >= 1e4) ? {} : { tickformat: "~s" }, { nticks: 4, tickangle: 0, zerolinecolor: "#6b737b", zerolinewidth: 1.2 });
       draw(node, bars.concat(dots), lay);
     });
   }
@@ -226,6 +226,35 @@
     draw(node, traces, lay);
   }
 
+  // ---- the end of a run: every arm's seeds together, beside published figures
+  function drawWorlds() {
+    D.worlds.forEach((m, index) => {
+      const dots = (told, colour, hollow, name) => {
+        const there = D.arms.map((_, i) => i).filter((i) => told[i]);
+        return { x: there.map((i) => i + (m.published.some(Boolean) ? (hollow ? 0.07 : -0.07) : 0)), y: there.map((i) => told[i][0]), type: "scatter", mode: "markers", name,
+          marker: { size: 10, symbol: hollow ? "diamond" : "circle", color: there.map((i) => (hollow ? "#fff" : colour(i))), line: { color: there.map((i) => (hollow ? "#111" : colour(i))), width: 2 } },
+          error_y: { type: "data", array: there.map((i) => 2 * (told[i][1] || 0)), color: hollow ? "#111" : "#8a9199", thickness: 1.5, width: 5 },
+          text: there.map((i) => `${name}: ${told[i][0].toPrecision(3)}`), hovertemplate: "%{text}<extra></extra>" };
+      };
+      const traces = [dots(m.simulated, (i) => D.colours[i], false, "simulated")];
+      if (m.published.some(Boolean)) traces.push(dots(m.published, null, true, "published"));
+      draw($("worlds-" + index), traces, layout(260, { hovermode: "closest", xaxis: { tickmode: "array", tickvals: D.arms.map((_, i) => i), ticktext: D.arms, range: [-0.5, D.arms.length - 0.5], zeroline: false }, yaxis: axis("mean") }));
+    });
+  }
+  // ---- cascades: share of at least a size
+  function drawCascades() {
+    D.cascades.forEach((arms, index) => {
+      const traces = [];
+      arms.forEach((c, arm) => {
+        if (c) traces.push({ x: c[0], y: c[1], type: "scatter", mode: c[0].length > 1 ? "lines+markers" : "markers", name: D.arms[arm], line: { color: D.colours[arm], width: 2, dash: D.dashes[arm] }, marker: { size: 4, color: D.colours[arm] }, hovertemplate: "%{y:.3~%} of at least %{x:,}" });
+      });
+      const lay = layout(300, { hovermode: "closest", showlegend: D.arms.length > 1, legend: { x: 1, xanchor: "right", y: 1, font: { size: 11.5 } } });
+      Object.assign(lay.xaxis, { type: "log", dtick: 1, showgrid: true, gridcolor: "#e9ebed", title: { text: "agents", standoff: 6, font: { size: 12 } } });
+      Object.assign(lay.yaxis, { type: "log", dtick: 1, tickformat: ".3~%", rangemode: "normal", zeroline: false });
+      draw($("cascade-" + index), traces, lay);
+    });
+  }
+
   // ---- controls
   const redraw = { curves: () => { drawCurves(); drawVectors(); }, weekly: drawWeekly, totals: drawTotals };
   document.querySelectorAll(".chip[data-arm]").forEach((chip) => {
@@ -243,7 +272,7 @@
   document.querySelectorAll(".chip-dot").forEach((dot) => { dot.style.background = D.colours[+dot.dataset.arm]; });
   document.querySelectorAll(".card[data-arm]").forEach((card) => { card.style.borderTopColor = D.colours[+card.dataset.arm]; });
   [["group", drawCurves], ["of", drawTotals], ["measure", drawTotals]].forEach(([id, f]) => { if ($(id)) $(id).addEventListener("change", f); });
-  [drawCurves, drawVectors, drawWeekly, drawForest, drawTotals, drawCalendar, drawMarginals, drawNetworks].forEach((f) => f());
+  [drawCurves, drawVectors, drawWeekly, drawForest, drawTotals, drawCalendar, drawMarginals, drawNetworks, drawWorlds, drawCascades].forEach((f) => f());
   // on paper the columns are as wide as A4 without its margins (703 px), whatever the window is
   const plots = () => document.querySelectorAll(".js-plotly-plot");
   window.addEventListener("beforeprint", () => plots().forEach((n) => {

@@ -127,7 +127,7 @@ def effects(folder: Folder, data: dict[str, Any]) -> str:
             count += 1
             word = "averted" if metric.harm else "change"
             forests += (
-                f'<figure><h4>{escaped(metric.title)} {word} <span class="unit">{escaped(metric.unit)}, total</span>'
+                f'<figure><h4>{escaped(metric.title)} {word} <span class="unit">{escaped(_total(metric.unit))}</span>'
                 f'</h4><div class="chart forest" data-metric="{escaped(metric.name)}" '
                 f'data-group="{folder.groups.index("all")}"></div></figure>'
             )
@@ -142,10 +142,15 @@ def effects(folder: Folder, data: dict[str, Any]) -> str:
         f"figures under \u201caverted\u201d and \u201clower by\u201d are gains; \u201cchange\u201d is in per cent of "
         f"{first}.{interval} Peak: each seed's own highest value, then the mean over seeds; it is higher than the "
         " top of the mean curve above, since seeds peak on different days. The day of peak is the mean over seeds "
-        f"too, and {tables.NOTHING} where some seed has none. The last column says how far pairing the seeds narrows "
-        "the error (1 = not at all).</p>"
+        f"too, and {tables.NOTHING} where some seed has none. The last column is the standard error of a difference "
+        "taken seed by seed over that of seeds that are not paired: 1 = pairing does not help, 0.5 = it halves the "
+        "error.</p>"
         f'<div class="grid {"three loose" if count % 3 == 0 else "two"}">{forests}</div>{tables.effect_tables(folder)}'
     )
+
+
+def _total(unit: str) -> str:
+    return f"{unit_of(unit)}, total" if unit_of(unit) else "total"
 
 
 def _held(folder: Folder) -> str:

@@ -23,8 +23,7 @@ from lpm.report.wording import (
     unit_of,
 )
 from lpm.score import score
-
-NO_SOURCE = "no source given"
+from lpm.sources import NO_SOURCE
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int] = (), kind: str = "") -> str:
@@ -67,13 +66,13 @@ def _effect_table(folder: Folder, metric: Metric) -> str:
     if kind == "flow":
         head += ["Total", f"Total {gain}", "Change"]
         summaries.append(("total", kind))
-    if kind not in ("share", "ratio"):
+    if kind not in ("share", "ratio") and not (kind != "flow" and folder.rises(metric)):
         head += [f"Peak{every}", f"Peak {'lower by' if harm else 'change'}", "Day of peak", "Later by (days)"]
         summaries += [("peak", kind), ("day_of_peak", "days")]
     if kind != "flow":
         head += ["At the end", f"At the end, {'lower by' if harm else 'change'}"]
         summaries.append(("final", kind))
-    head.append("Error, paired / unpaired")
+    head.append("Error: paired / unpaired")
     rows: list[list[str]] = []
     for arm in folder.arms:
         cells = [f'<span class="chip-dot" data-arm="{folder.arms.index(arm)}"></span>{escaped(arm)}']

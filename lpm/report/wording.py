@@ -151,6 +151,12 @@ def titled(column: str) -> str:
     return column.replace("_", " ").capitalize()
 
 
+def step_name(days: float) -> str:
+    """Return what a step of so many days is called: "day", "week", "hour", else "step"."""
+    named = {"day": 1.0, "week": 7.0, "hour": 1 / 24, "minute": 1 / 1440}
+    return next((name for name, length in named.items() if math.isclose(days, length)), "step")
+
+
 def per(unit: str, step: str) -> str:
     """Return the unit of a flow: "people a day"."""
     every = {"1d": "a day", "1h": "an hour", "7d": "a week", "1w": "a week", "1min": "a minute"}.get(step, "a step")

@@ -8,7 +8,7 @@ import pytest
 
 from lpm.kernel import Kernel, kernels
 
-from .world import DT, Bench, bench_of, network, people_of
+from .world import Bench, bench_for
 
 
 @pytest.fixture(scope="session", params=list(kernels()))
@@ -20,4 +20,4 @@ def kernel(request: Any) -> type[Kernel]:
 @pytest.fixture(scope="session")
 def bench(kernel: type[Kernel]) -> Bench:
     """The kernel among random people."""
-    return bench_of(kernel, DT, people_of(kernel), network())
+    return bench_for(kernel)

@@ -18,6 +18,8 @@ from lpm.simulation import World
 
 from .world import SIZE, STEPS, Bench, drawn, equal, schema_of
 
+STALE = "what absent agents last had reaches others: mask it (jnp.where(present, ...)) before sum_neighbours"
+
 
 def test_step_is_traced_once(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     """Other steps, seeds and values of the parameters compile nothing."""
@@ -28,7 +30,9 @@ def test_step_is_traced_once(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     halved = jax.tree.map(lambda leaf: leaf * np.float32(0.5) if leaf.dtype == np.float32 else leaf, member.params)
     monkeypatch.setattr(Bench, "member", lambda self, seed: replace(member, params=halved))
     bench.after(bench.people.columns, 3, first=1, count=2)
-    assert traced and len(bench.traces) == traced
+    assert traced and len(bench.traces) == traced, (
+        "step was compiled again for other numbers: a parameter, step or state is used as a Python value"
+    )
 
 
 def test_columns_stay_within_their_declaration(bench: Bench):
@@ -36,10 +40,10 @@ def test_columns_stay_within_their_declaration(bench: Bench):
     for start in (dict(bench.people.columns), bench.init(5)):
         after = bench.after(start, 5)
         for name, column in bench.people.schema.items():
-            assert after[name].dtype == np.dtype(column.dtype)
+            assert after[name].dtype == np.dtype(column.dtype), f"{name}: {after[name].dtype}, not {column.dtype}"
             column.check(after[name], bench.kernel.name)
             if name not in bench.kernel.writes:
-                assert np.array_equal(after[name], start[name])
+                assert np.array_equal(after[name], start[name]), f"{name} changed and is not among `writes`"
         for table, columns in bench.kernel.tables.items():
             for column in columns:
                 column.check(after[f"{table}.{column.name}"], f"{bench.kernel.name}: {table}")
@@ -48,7 +52,9 @@ def test_columns_stay_within_their_declaration(bench: Bench):
 def test_something_happens(bench: Bench):
     """If this fails, the kernel does nothing under its defaults: give it a line in LIVELY."""
     after = bench.after(bench.people.columns, 6)
-    assert any((after[name] != bench.people.columns[name]).any() for name in bench.kernel.writes)
+    assert any((after[name] != bench.people.columns[name]).any() for name in bench.kernel.writes), (
+        "nothing changes under the defaults: give the kernel a line in LIVELY of tests/contract/world.py"
+    )
 
 
 def test_a_seed_decides_every_bit(bench: Bench):
@@ -57,9 +63,10 @@ def test_a_seed_decides_every_bit(bench: Bench):
     for starts in ((bench.init(7), bench.init(8)), (dict(bench.people.columns),) * 2):
         once, again = bench.after(starts[0], 7), bench.after(starts[0], 7)
         other = bench.after(starts[1], 8)
-        assert equal(once, again)
+        assert equal(once, again), "the same seed gives other bits: something draws without the key"
         same &= equal(once, other)
-    assert equal(bench.init(7), bench.init(7)) and not same
+    assert equal(bench.init(7), bench.init(7)), "init gives other bits for the same seed"
+    assert not same, "another seed gives the same bits: nothing is drawn with the key"
 
 
 def test_relabelled_agents_live_the_same_lives(bench: Bench):
@@ -74,7 +81,9 @@ def test_relabelled_agents_live_the_same_lives(bench: Bench):
     straight = bench.after(agents, 9)
     world = World(bench.small.simulation.place({"contacts": layout(turned, width=row_width())}))
     other = bench.after({name: column[order] for name, column in agents.items()}, 9, world)
-    assert equal({name: v if "." in name else v[order] for name, v in straight.items()}, other)
+    assert equal({name: v if "." in name else v[order] for name, v in straight.items()}, other), (
+        "agents in another order live other lives: a draw goes by row and not by id, or a sum depends on order"
+    )
 
 
 def test_absent_agents_do_not_change_and_change_nobody(bench: Bench):
@@ -82,7 +91,8 @@ def test_absent_agents_do_not_change_and_change_nobody(bench: Bench):
     absent = generator.random(SIZE) < 0.3
     agents = {**bench.people.columns, "present": ~absent}
     after = bench.after(agents, 10)
-    assert all(np.array_equal(after[name][absent], agents[name][absent]) for name in bench.kernel.writes)
+    for name in bench.kernel.writes:
+        assert np.array_equal(after[name][absent], agents[name][absent]), f"{name}: absent agents change"
     other = dict(agents)
     for name, column in schema_of(bench.kernel).items():
         apart = absent.reshape(SIZE, *(1 for _ in column.shape))
@@ -90,6 +100,6 @@ def test_absent_agents_do_not_change_and_change_nobody(bench: Bench):
     again = bench.after(other, 10)
     for name in after:
         if "." in name:
-            assert np.array_equal(after[name], again[name]), name
+            assert np.array_equal(after[name], again[name]), f"{name}: {STALE}"
         elif name in bench.kernel.writes:
-            assert np.array_equal(after[name][~absent], again[name][~absent]), name
+            assert np.array_equal(after[name][~absent], again[name][~absent]), f"{name}: {STALE}"

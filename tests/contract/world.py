@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +18,7 @@ from lpm.policy import policy_data
 from lpm.population import IDENTITY, Column, Population
 from lpm.simulation import Member, Simulation, State, World
 
-from ..conftest import Small, graph
+from ..conftest import Small, carried, graph
 
 LIVELY: dict[str, dict[str, float]] = {
     "bass": {"p": 0.03, "q": 0.38},  # its defaults are rates a year
@@ -93,6 +95,12 @@ class Bench:
     small: Small
     traces: list[int]
 
+    def on(self, backend: str) -> Bench:
+        """Return the same on a backend."""
+        small = copy.copy(self.small)
+        small.simulation = Simulation(replace(small.simulation.model, backend=backend))
+        return replace(self, small=small)
+
     def member(self, seed: int) -> Member:
         """Return a batch of one; a parameter that is a text keeps its default."""
         small, values = self.small, values_of(self.kernel)
@@ -118,7 +126,7 @@ class Bench:
             for table, columns in self.tables.items()
         }
         placed = {name: jnp.expand_dims(values, 0) for name, values in simulation.place(own).items()}
-        state = State(placed, {}, {}, {}, others)
+        state = State(placed, {}, {}, carried(simulation.model, own), others)
         done, _ = simulation.advance(state, self.member(seed), world or self.small.world, first, count)
         return every_column(done)
 
@@ -154,6 +162,12 @@ def bench_of(kernel: type[Kernel], dt: float, people: Population, network: Netwo
     return Bench(kernel, people, network, others_of(kernel, np.random.default_rng(4)), made, traces)
 
 
+@functools.cache
+def bench_for(kernel: type[Kernel]) -> Bench:
+    """Return the kernel on one device, compiled once for all tests of the contract."""
+    return bench_of(kernel, DT, people_of(kernel), network())
+
+
 def people_of(kernel: type[Kernel]) -> Population:
     """Return people whose columns are drawn at random."""
     generator = np.random.default_rng(1)
@@ -163,6 +177,7 @@ def people_of(kernel: type[Kernel]) -> Population:
     return Population.build(SIZE, tuple(schema.values()), values)
 
 
+@functools.cache
 def network() -> Network:
     """Return the network of the contract."""
     return graph("erdos-renyi", SIZE, mean_degree=8.0)

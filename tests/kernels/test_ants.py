@@ -37,7 +37,7 @@ def test_every_meeting_is_that_of_the_slow_rule(meetings: int, steps: int, shard
     """To the bit, some ants absent, one or many meetings a step, on one device and on four."""
     size, generator = 101, np.random.default_rng(3)
     source, present = generator.integers(0, 2, size).astype(np.uint8), generator.random(size) < 0.8
-    small = herd("ants", size, steps, shards, present=present)
+    small = herd("ants", size, 60, shards, present=present)
     batch = members(small, [9], epsilon=0.1, delta=0.25, meetings=meetings)
     padded = np.pad(source, (0, -size % shards))
     found = host(go(small, batch, put(begin(small, batch), source=padded), 0, steps))["source"][0, :size]

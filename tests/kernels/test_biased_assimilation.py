@@ -57,6 +57,24 @@ def test_dandekars_condition(bias: float):
     assert min(away) < 3e-3
 
 
+@pytest.mark.parametrize("bias", [0.45, 0.55])
+def test_disagreement_shrinks_below_and_grows_above_the_boundary(bias: float):
+    """Homophily 6 / 2, islands 0.02 apart: every step multiplies the distance by (v + c (2 b + 1)) / (v + 2 c).
+
+    c = 4 / 2^b, v = 1: linear order of the rule about y = 1/2, above 1 from b = 2 / (h + 1) = 1/2 on (0.957 at 0.45,
+    1.042 at 0.55). The next order is cubic: below 1e-3 of the distance over ten steps.
+    """
+    size, near = 40, 0.01
+    opinion = np.repeat([near, -near], size).astype(np.float32)
+    values: dict[str, Any] = {"bias": bias, "own": 1.0, "weight": 1.0}
+    found = trajectory("biased-assimilation", islands(size, 6, 2), {"opinion": opinion}, [10], **values)[0]["opinion"]
+    c = 4 / 2**bias
+    factor = ((1 + c * (2 * bias + 1)) / (1 + 2 * c)) ** 10
+    assert (factor > 1) == (bias > 0.5)
+    ratio = (found[:size].astype(float).mean() - found[size:].astype(float).mean()) / (2 * near)
+    assert abs(ratio / factor - 1) < 2e-3
+
+
 def test_no_bias_is_averaging():
     network = graph("barabasi-albert", 800, ties=3)
     opinion = np.random.default_rng(1).uniform(-1, 1, 800).astype(np.float32)

@@ -33,15 +33,15 @@ def acted(archetype: Values, context: Values, temperature: float, steps: int = 1
     return host(go(small, batch, state, 0, steps))["action"][0, : len(archetype)]
 
 
-@pytest.mark.full
-def test_every_action_is_the_one_that_the_draw_names():
+@pytest.mark.parametrize("size, shards", [(200, 1), pytest.param(SIZE, 4, marks=pytest.mark.full)])
+def test_every_action_is_the_one_that_the_draw_names(size: int, shards: int):
     """Agent by agent from the scalar draws; within 1e-6 of a boundary float32 may fall on the other side."""
     generator = np.random.default_rng(2)
-    archetype, context = generator.integers(0, ARCHETYPES + 1, SIZE), generator.integers(0, CONTEXTS, SIZE)
-    found = acted(archetype, context, 0.7)
-    chances, drawn = softmax(logits(), 0.7), agent_draws(key_of(3, "choice", 0, "action"), SIZE) / 2.0**32
+    archetype, context = generator.integers(0, ARCHETYPES + 1, size), generator.integers(0, CONTEXTS, size)
+    found = acted(archetype, context, 0.7, shards=shards)
+    chances, drawn = softmax(logits(), 0.7), agent_draws(key_of(3, "choice", 0, "action"), size) / 2.0**32
     assert (archetype == ARCHETYPES).any()
-    for agent in range(SIZE):
+    for agent in range(size):
         if archetype[agent] == ARCHETYPES:  # no such row: nothing is done
             assert found[agent] == 0
             continue
@@ -49,7 +49,7 @@ def test_every_action_is_the_one_that_the_draw_names():
         if np.abs(ends - drawn[agent]).min() > 1e-6:
             assert found[agent] == np.searchsorted(ends, drawn[agent], side="right")
     assert found.max() < REAL
-    assert np.array_equal(found, acted(archetype, context, 0.7, shards=4))
+    assert shards == 1 or np.array_equal(found, acted(archetype, context, 0.7))
 
 
 def test_shares_are_those_of_the_softmax():

@@ -27,7 +27,7 @@ def test_one_changed_threshold_among_a_hundred():
     threshold = np.arange(100) / 100
     assert [crowd.sum() for crowd in crowds(threshold, 102)] == [*range(1, 101), 100, 100]
     threshold[1] = 0.02
-    assert [crowd.sum() for crowd in crowds(threshold, 5)] == [1] * 5
+    assert [crowd.sum() for crowd in crowds(threshold, 102)] == [1] * 102
 
 
 @pytest.mark.parametrize("shards", [1, 4])

@@ -59,14 +59,17 @@ def test_share_of_the_larger_side_under_complete_mixing():
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("noise", "ordered"), [(0.05, True), (0.10, False)])
+@pytest.mark.parametrize(("noise", "ordered"), [(0.065, True), (0.085, False)])
 def test_square_lattice_loses_order_at_the_published_noise(noise: float, ordered: bool):
-    """De Oliveira, 1992: critical noise 0.075. From full order on 100 x 100, revisions of a fifth at a time.
+    """De Oliveira, 1992: critical noise 0.075, under his schedule, one agent at a time. From full order on 64 x 64.
 
-    Mean magnetisation of 21 looks after 2,000 revisions of an agent, single looks at 0.10 scatter by 0.1: fixed seed,
-    0.87 at 0.05 and 0.00 at 0.10.
+    Mean size of the magnetisation of 21 looks after 500 to 2,500 revisions of an agent. Three seeds gave 0.77 to 0.79
+    at 0.065, 0.30 to 0.65 at 0.075, 0.09 to 0.20 at 0.085 (0.86 at 0.05, 0.05 to 0.08 at 0.10); the limits are five
+    times that spread away. Fixed seeds.
     """
-    network, start = graph("lattice", 10_000), np.ones(10_000, np.uint8)
-    runs = trajectory("majority", network, {"vote": start}, list(range(10_000, 20_001, 500)), noise=noise, revision=0.2)
-    order = np.abs(np.mean([2.0 * run["vote"].mean() - 1 for run in runs]))
-    assert order > 0.7 if ordered else order < 0.2
+    network, start = graph("lattice", 4_096), np.ones(4_096, np.uint8)
+    values: dict[str, Any] = {"noise": noise, "revision": 1.0, "schedule": "random-sequential"}
+    for seed in (0, 1, 2):
+        runs = trajectory("majority", network, {"vote": start}, list(range(500, 2_501, 100)), seed=seed, **values)
+        order = np.mean([abs(2.0 * run["vote"].mean() - 1) for run in runs])
+        assert order > 0.7 if ordered else order < 0.4

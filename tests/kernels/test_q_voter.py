@@ -42,8 +42,9 @@ def test_sequential_events_are_those_of_the_oracle():
     size, q = 500, 2
     network, vote, turn = graph("erdos-renyi", size, mean_degree=4.0), votes(size), np.arange(size)
     rows = np.split(network.indices, network.indptr[1:-1])
-    name = "q-voter-sequential"
-    for step, after in enumerate(trajectory(name, network, {"vote": vote}, [1, 2], rate=1.0, change=0.25)):
+    name = "q-voter"
+    values: dict[str, Any] = {"revision": 1.0, "change": 0.25, "schedule": "random-sequential"}
+    for step, after in enumerate(trajectory(name, network, {"vote": vote}, [1, 2], **values)):
         agent, change = drawn(name, step, "agent", turn), drawn(name, step, "change", turn)
         pick = [drawn(name, step, "pick", turn, np.full(size, k)) for k in range(q)]
         for e in range(size):
@@ -54,10 +55,14 @@ def test_sequential_events_are_those_of_the_oracle():
         assert np.array_equal(after["vote"], vote)
 
 
-@pytest.mark.parametrize(("kernel", "builder"), [("q-voter", "complete"), ("q-voter-sequential", "barabasi-albert")])
-def test_devices_change_nothing(kernel: str, builder: str):
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("schedule", "builder"), [("synchronous", "complete"), ("random-sequential", "barabasi-albert")]
+)
+def test_devices_change_nothing(schedule: str, builder: str):
     network = graph(builder, 601) if builder == "complete" else graph(builder, 601, ties=3)
-    one, four = (trajectory(kernel, network, {"vote": votes(601)}, [6], shards=shards)[0] for shards in (1, 4))
+    values: dict[str, Any] = {"schedule": schedule}
+    one, four = (trajectory("q-voter", network, {"vote": votes(601)}, [6], shards=n, **values)[0] for n in (1, 4))
     assert np.array_equal(one["vote"], four["vote"])
 
 
@@ -96,8 +101,8 @@ def test_exit_probability_on_the_complete_graph(q: int):
     expected = weights[:first].sum() / weights.sum()
     assert q > 1 or abs(expected - first / size) < 1e-12
     start = np.tile(np.arange(size) < first, copies).astype(np.uint8)
-    values: dict[str, Any] = {"lobby": float(q), "rate": 1.0}
-    end = trajectory("q-voter-sequential", cliques(size, copies), {"vote": start}, [300], **values)[0]["vote"]
+    values: dict[str, Any] = {"lobby": float(q), "revision": 1.0, "schedule": "random-sequential"}
+    end = trajectory("q-voter", cliques(size, copies), {"vote": start}, [300], **values)[0]["vote"]
     share = end.reshape(copies, size).mean(1)
     assert ((share == 0) | (share == 1)).all()
     assert abs(share.mean() - expected) < 5 * np.sqrt(expected * (1 - expected) / copies)

@@ -53,7 +53,7 @@ def test_small_groups_are_the_markov_chain(kernel: str, gamma: float):
         assert chi2.sf(sum((f - e) ** 2 / e for f, e in kept), len(kept) - 1) > 1e-6
 
 
-@pytest.mark.parametrize("dt", [1.0, 0.25])
+@pytest.mark.parametrize("dt", [1.0, pytest.param(0.25, marks=pytest.mark.full)])
 def test_the_endemic_level_under_complete_mixing(dt: float):
     """The level i solves g i = (1 - i)(1 - e^(-beta c dt i)); in continuous time it is 1 - gamma / (beta c) = 0.6.
 
@@ -80,7 +80,7 @@ def test_below_the_threshold_the_infection_dies_out():
     assert small.curves(small.member(1, beta=0.01, gamma=0.2, initial=0.5))["prevalence"][-1] == 0
 
 
-@pytest.mark.parametrize("dt", [0.5, 0.25])
+@pytest.mark.parametrize("dt", [pytest.param(0.5, marks=pytest.mark.full), 0.25])
 def test_the_logistic_curve_under_complete_mixing(dt: float):
     """SI from 1 % follows the discrete model; its distance from i(t) = 1 / (1 + (1 / i0 - 1) e^(-beta c t)) halves.
 

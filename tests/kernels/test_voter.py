@@ -11,7 +11,10 @@ from scipy import stats
 from lpm.network import Network
 
 from ..conftest import graph
+from .events import events, pair_of_agent
 from .trajectories import cliques, drawn, trajectory
+
+SCHEDULES = ("synchronous", "random-sequential")
 
 
 def votes(size: int, seed: int = 1) -> Any:
@@ -42,27 +45,33 @@ def test_sequential_events_are_those_of_the_oracle(builder: str):
     network = graph(builder, size, mean_degree=4.0) if builder == "erdos-renyi" else graph(builder, size)
     vote = votes(size)
     rows = rows_of(network) if builder == "erdos-renyi" else [np.delete(np.arange(size), i) for i in range(size)]
-    found = trajectory("voter-sequential", network, {"vote": vote}, [1, 2])
+    values: dict[str, Any] = {"revision": 0.75, "schedule": "random-sequential"}
+    found = trajectory("voter", network, {"vote": vote}, [1, 2], **values)
     for step, after in enumerate(found):
-        turn = np.arange(size)
-        agent, pick = drawn("voter-sequential", step, "agent", turn), drawn("voter-sequential", step, "pick", turn, 0)
-        for e in range(size):
-            i = int(agent[e]) * size >> 32
-            if len(rows[i]):
-                vote[i] = vote[rows[i][int(pick[e]) * len(rows[i]) >> 32]]
+        for draws in events("voter", step, size, 0.75, ("agent", "pick")):
+            i, j = pair_of_agent(rows, draws["agent"], draws["pick"])
+            vote[i] = vote[j] if j >= 0 else vote[i]
         assert np.array_equal(after["vote"], vote)
 
 
-@pytest.mark.parametrize("kernel", ["voter", "voter-sequential"])
-@pytest.mark.parametrize("builder", ["complete", "barabasi-albert"])
-def test_devices_change_nothing(kernel: str, builder: str):
+@pytest.mark.parametrize(
+    ("schedule", "builder"),
+    [
+        ("synchronous", "complete"),
+        ("random-sequential", "barabasi-albert"),
+        pytest.param("synchronous", "barabasi-albert", marks=pytest.mark.full),
+        pytest.param("random-sequential", "complete", marks=pytest.mark.full),
+    ],
+)
+def test_devices_change_nothing(schedule: str, builder: str):
     network = graph(builder, 601) if builder == "complete" else graph(builder, 601, ties=3)
-    one, four = (trajectory(kernel, network, {"vote": votes(601)}, [6], shards=shards)[0] for shards in (1, 4))
+    values: dict[str, Any] = {"schedule": schedule}
+    one, four = (trajectory("voter", network, {"vote": votes(601)}, [6], shards=n, **values)[0] for n in (1, 4))
     assert np.array_equal(one["vote"], four["vote"])
 
 
-@pytest.mark.parametrize("kernel", ["voter", "voter-sequential"])
-def test_mean_weighted_by_degree_is_conserved_in_expectation(kernel: str):
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_mean_weighted_by_degree_is_conserved_in_expectation(schedule: str):
     """The hubs are all "for": the plain mean climbs towards the weighted one, which only chance moves.
 
     A martingale: every revision moves it by at most d_i / sum d, so that over T days its variance is below
@@ -73,8 +82,8 @@ def test_mean_weighted_by_degree_is_conserved_in_expectation(kernel: str):
     network = graph("barabasi-albert", size, ties=4)
     degree = network.degrees().astype(float)
     vote = (degree > np.quantile(degree, 0.8)).astype(np.uint8)
-    values: dict[str, Any] = {"revision": 1.0} if kernel == "voter" else {"rate": 1.0}
-    after = trajectory(kernel, network, {"vote": vote}, [days], **values)[0]["vote"]
+    values: dict[str, Any] = {"revision": 1.0, "schedule": schedule}
+    after = trajectory("voter", network, {"vote": vote}, [days], **values)[0]["vote"]
     bound = 6 * np.sqrt(2 * days * (degree**2).sum() / 4) / degree.sum()
     before, then = (np.average(v, weights=degree) for v in (vote, after))
     assert abs(then - before) < bound < 0.1
@@ -97,8 +106,8 @@ def exact_time(size: int, synchronous: bool) -> float:
     return float(np.linalg.solve(np.eye(size - 1) - chances, np.ones(size - 1))[size // 2 - 1]) / size
 
 
-@pytest.mark.parametrize(("kernel", "factor"), [("voter", 2.0), ("voter-sequential", 1.0)])
-def test_consensus_time_on_the_complete_graph(kernel: str, factor: float):
+@pytest.mark.parametrize(("schedule", "factor"), list(zip(SCHEDULES, (2.0, 1.0), strict=True)))
+def test_consensus_time_on_the_complete_graph(schedule: str, factor: float):
     """200 cliques of 24: mean time 2 N h in steps, N h in days of N events (h = ln 2).
 
     Against the exact chain within 5 standard errors (a false alarm in 2e6; the days are counted up, so half a day is
@@ -106,13 +115,13 @@ def test_consensus_time_on_the_complete_graph(kernel: str, factor: float):
     """
     size, copies = 24, 200
     start = np.tile(np.arange(size) % 2, copies).astype(np.uint8)
-    values: dict[str, Any] = {"revision": 1.0} if kernel == "voter" else {"rate": 1.0}
+    values: dict[str, Any] = {"revision": 1.0, "schedule": schedule}
     stops = list(range(1, 260))
-    runs = trajectory(kernel, cliques(size, copies), {"vote": start}, stops, **values)
+    runs = trajectory("voter", cliques(size, copies), {"vote": start}, stops, **values)
     shares = np.stack([run["vote"].reshape(copies, size).mean(1) for run in runs])
     done = (shares == 0) | (shares == 1)
     assert done[-1].all()
-    times = done.argmax(0) + 1.0 - (0.0 if kernel == "voter" else 0.5)
-    exact = exact_time(size, kernel == "voter")
+    times = done.argmax(0) + 1.0 - (0.0 if schedule == "synchronous" else 0.5)
+    exact = exact_time(size, schedule == "synchronous")
     assert abs(times.mean() - exact) < 5 * times.std() / np.sqrt(copies)
     assert abs(exact / (factor * size * np.log(2)) - 1) < 0.08

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from lpm import random
 from lpm.network import Network
+from lpm.ops.collective import AXIS
+from lpm.simulation import State
 
-from ..conftest import Small
+from ..conftest import Small, carried
 
 HostArray = np.ndarray[Any, Any]
 
@@ -24,7 +29,7 @@ def trajectory(
     seed: int = 1,
     shards: int = 1,
     dt: float = 1.0,
-    **values: float,
+    **values: Any,
 ) -> list[dict[str, Any]]:
     """Return the columns [size] after each number of steps in `stops` (ascending), from the columns given."""
     size = len(next(iter(given.values())))
@@ -32,9 +37,13 @@ def trajectory(
     member = made.member(seed=seed, arm=0, **values)
     more = made.agents["id"].shape[0] - size
     wide = {n: np.concatenate([v, np.zeros((more, *np.shape(v)[1:]), np.asarray(v).dtype)]) for n, v in given.items()}
-    state: Any = made.simulation.start(made.agents, member)
-    columns = {**state.agents, **{n: v[None] for n, v in made.simulation.place(wide).items()}}
-    state = type(state)(columns, {}, {}, {})
+    begun: Any = {n: np.asarray(v)[None] for n, v in made.agents.items()}
+    if not {column.name for column in made.kernel.columns} <= set(given):
+        begun = made.simulation.start(made.agents, member).agents
+    columns = {**begun, **{n: v[None] for n, v in wide.items()}}
+    placed = jax.device_put(columns, NamedSharding(made.simulation.mesh, P(None, AXIS)))
+    last = jax.device_put(carried(made.simulation.model, columns), NamedSharding(made.simulation.mesh, P()))
+    state: Any = State(placed, {}, {}, last)
     found: list[dict[str, Any]] = []
     at = 0
     for stop in stops:

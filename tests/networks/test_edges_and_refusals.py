@@ -38,12 +38,13 @@ FRAME: Mapping[str, Any] = {"source": [0, 1], "target": [1, 2]}
 @pytest.mark.parametrize(
     ("frame", "values", "message"),
     [
-        ({"source": [0, 1], "target": [1, 99]}, {}, r"edges\.target: 1 dangling edges, the first in row 1 names 99"),
+        ({"source": [0, 1], "target": [1, 99]}, {}, "edges.frame: column 'target': 1 dangling .* row 1 names 99"),
         ({"source": [0, -1], "target": [1, 2]}, {}, "dangling"),
         ({"source": [0], "to": [1]}, {}, "unknown column 'target'"),
         ({"source": [0.0, math.nan], "target": [1, 2]}, {}, "1 values are NaN"),
         ({"source": [0, None], "target": [1, 2]}, {}, "1 values are missing"),
-        ({"source": ["0", "1"], "target": [1, 2]}, {}, "expected numbers, got String"),
+        ({"source": ["0", "1"], "target": [1, 2]}, {}, "expected numbers, got 2 texts that look like numbers"),
+        ({"source": ["0", "b"], "target": [1, 2]}, {}, "expected numbers, got 'b' in row 1"),
         ({"source": [0.5, 1], "target": [1, 2]}, {}, "fractions"),
         ({"source": [0, 1], "target": [1, 1]}, {}, "tie an agent to itself, the first in row 1"),
         ({"source": [0, 1], "target": [1, 0]}, {}, "expected every pair once, row 1"),

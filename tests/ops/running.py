@@ -5,6 +5,7 @@ Fixed seeds: a test that passes passes again. A chi-square test fails for a soun
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -42,17 +43,22 @@ def run(
         shards: Devices.
         whole: The result is the same on every device (a sum), and not rows.
     """
+    with dispatch.using(backend):
+        return jax.tree.map(np.asarray, compiled(function, backend, shards, whole)(*arguments))
+
+
+@functools.lru_cache(maxsize=16)
+def compiled(function: Callable[..., Any], backend: str, shards: int, whole: bool) -> Callable[..., Any]:
+    """Return the function, compiled for a backend and so many devices; it is called under that backend only."""
 
     def body(*parts: Any) -> Any:
         return function(*parts, shards)
 
-    with dispatch.using(backend):
-        if shards == 1:
-            return jax.tree.map(np.asarray, jax.jit(body)(*arguments))
-        mesh = Mesh(np.array(jax.devices()[:shards]), (AXIS,))
-        out = P() if whole else P(AXIS)
-        spread = jax.shard_map(body, mesh=mesh, in_specs=P(AXIS), out_specs=out, check_vma=False)
-        return jax.tree.map(np.asarray, jax.jit(spread)(*arguments))
+    if shards == 1:
+        return jax.jit(body)
+    mesh = Mesh(np.array(jax.devices()[:shards]), (AXIS,))
+    out = P() if whole else P(AXIS)
+    return jax.jit(jax.shard_map(body, mesh=mesh, in_specs=P(AXIS), out_specs=out, check_vma=False))
 
 
 def draws(count: int, name: str = "test", seed: int = 1) -> np.ndarray[Any, Any]:

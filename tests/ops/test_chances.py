@@ -82,7 +82,7 @@ def test_every_op_of_the_table_is_tested():
     """A new op needs a test over its backends, and a name here."""
     import lpm.kernels as _  # some ops are registered by the kernels that need them  # noqa: F401
 
-    here = {"choice", "groups", "neighbours", "pairs", "ranks", "sample", "sort", "weighted groups"}
+    here = {"choice", "groups", "neighbours", "pairs", "pick", "ranks", "sample", "sort", "weighted groups"}
     elsewhere = {"matching", "coevolution", "moves"}  # tests/test_matching.py, test_coevolving_voter.py, test_moves.py
     assert set(dispatch.table()) == here | elsewhere
     for backends in dispatch.table().values():

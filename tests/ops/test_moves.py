@@ -58,13 +58,14 @@ def test_many_cells_are_scattered() -> None:
     size, cells = 64, 1 << 14
     before, after, weight, here, _ = moved(size, np.uint8, 0.5)
     cell = np.arange(size, dtype=np.int32) * 200
-    found = [
-        run(lambda *x: moves_between_levels(*x[:-1], cells, LEVELS), before, after, weight, here, cell, backend=backend)
-        for backend in ("xla", "numba")
-    ]
+
+    def spread(before: Any, after: Any, weight: Any, here: Any, cell: Any, shards: int) -> tuple[Any, Any]:
+        return moves_between_levels(before, after, weight, here, cell, cells, LEVELS, shards)
+
+    found = [run(spread, before, after, weight, here, cell, backend=backend) for backend in ("xla", "numba")]
     assert np.array_equal(found[0], found[1])
     assert integers_of(found[0][0]).sum() == weight[(before != after) & here].sum(dtype=np.int64)
 
 
-def _all(*given: Any) -> tuple[Any, Any]:
-    return moves_between_levels(*given[:-1], CELLS, LEVELS, given[-1])
+def _all(before: Any, after: Any, weight: Any, here: Any, cell: Any, shards: int) -> tuple[Any, Any]:
+    return moves_between_levels(before, after, weight, here, cell, CELLS, LEVELS, shards)

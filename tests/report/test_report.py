@@ -100,7 +100,7 @@ def test_the_report_tells_everything_it_must(whole: Path) -> None:
     for about in run["metrics"].values():
         assert about["title"] in reader.text
     for phrase in (
-        "Literature values, not calibrated yet",
+        "Not calibrated yet. ",
         "each for 8.34",
         "wider than at full size",
         "chance only",
@@ -161,7 +161,7 @@ def test_the_report_works_with_parts_missing(tmp_path: Path, run_folder: Writer,
     assert "None" not in reader.text
     assert "nan" not in reader.text.lower().split()
     if options.get("calibrated"):
-        assert "not calibrated yet" not in reader.text
+        assert "Not calibrated yet" not in reader.text
         assert "5 to 95 % of the seeds" in reader.text
         assert "chance and parameters" in reader.text
     if options.get("seeds") == 1:
@@ -247,7 +247,7 @@ def test_hostile_texts_stay_texts(tmp_path: Path, run_facts: Callable[..., dict[
         ("run.json", None, "run.json: cannot be read"),
         ("trajectory.parquet", b"PAR1", "trajectory.parquet: expected a whole parquet file"),
         ("trajectory.parquet", None, "trajectory.parquet: cannot be read"),
-        ("effects.parquet", b"PAR1....PAR1", "effects.parquet: corrupt"),
+        ("effects.parquet", b"PAR1....PAR1", "effects.parquet: expected a parquet file that lpm wrote"),
     ],
 )
 def test_a_damaged_folder_is_one_line_and_the_earlier_report_stays(

@@ -76,7 +76,7 @@ def test_measures_on_people_and_ties_are_told_by_what_they_do() -> None:
     assert changes.in_words(act, (), {"place": place}, DAYS) == "place set to care home"
     assert changes.ends(act, 60, START, 1.0) == ", to 10 Mar 2020, for 5 d a person"
     assert changes.ends(Intervention("x", (Effect("scale", "work", 0.5),)), 60, START, 1.0) == ""
-    assert changes.moment(3, None, 1.0) == "step 3"
+    assert (changes.moment(3, None, 1.0), changes.moment(3, None, 2.0)) == ("day 3", "step 3")
 
 
 def test_dates_have_one_form_and_names_that_hold_digits_stay() -> None:

@@ -1,0 +1,174 @@
+"""`lpm.run`: what `lpm run` does, from Python. Whatever is given that does not fit is told in one line, by keyword."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from lpm import asking
+from lpm.errors import CheckpointError, Fault, InputError
+
+_FLAGS = ("resume", "overwrite", "quiet", "save_agents")
+_OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
+
+
+def run(
+    scenario: str | Path,
+    *,
+    agents: int | None = None,
+    steps: int | None = None,
+    seeds: int | Sequence[int] | None = None,
+    draws: str | Path | None = None,
+    arms: str | Sequence[str] | None = None,
+    set: Mapping[str, Any] | Sequence[str] | str = (),
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    backend: str | None = None,
+    devices: int | None = None,
+    checkpoint_every: int | None = None,
+    resume: bool = False,
+    save_agents: bool = False,
+    quiet: bool = False,
+) -> Path:
+    """Run a scenario, as the command `lpm run` does, and return the folder of its results.
+
+    Args:
+        scenario: A built-in name ("nyc-covid") or the path of a TOML file.
+        agents: Number of agents (100_000 or 1e5); each stands for more people the fewer there are.
+        steps: Number of steps.
+        seeds: How many seeds (4: seeds 0 to 3), or which ones ([3, 5, 8]).
+        draws: "prior", or a file with a row of parameters per seed.
+        arms: Only these arms; effects are against the first of them.
+        set: Values by path ({"sir.beta": 0.1, "community.scale": 0.5}), or texts ("sir.beta=0.1").
+        out: Folder for the results; `runs/<name>-<n>` unless given.
+        overwrite: Put the run in the place of the one that `out` holds, if it holds one.
+        backend: "auto", "xla", "numba" or "pallas".
+        devices: Number of devices; None = all accelerators, or one CPU.
+        checkpoint_every: Steps between checkpoints.
+        resume: Go on with what `out` holds.
+        save_agents: Keep the agents in `agents.parquet`.
+        quiet: Show no progress on stderr.
+
+    Returns:
+        The folder, with `trajectory.parquet`, `effects.parquet`, `run.json` and `report.html`.
+
+    Raises:
+        InputError: Something that does not fit, in one line.
+        KeyboardInterrupt: Stopped; its message says what is kept.
+    """
+    flags = {"resume": resume, "overwrite": overwrite, "save_agents": save_agents, "quiet": quiet}
+    for name, flag in flags.items():
+        if not isinstance(flag, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise _misfit(name, "True or False", flag)
+    with _by_keyword():
+        return asking.run(
+            _path(scenario, "scenario", "a built-in name or the path of a TOML file"),
+            agents=_whole(agents, "agents"),
+            steps=_whole(steps, "steps"),
+            seeds=_seeds(seeds),
+            draws=None if draws is None else _path(draws, "draws", "'prior' or the path of a file"),
+            arms=None if arms is None else _texts(arms, "arms", "a list of names", ",", least=1),
+            set=_sets(set),
+            out=None if out is None else _path(out, "out", "the path of a folder"),
+            backend=None if backend is None else _texts(backend, "backend", "a name")[0],
+            devices=_whole(devices, "devices"),
+            checkpoint_every=_whole(checkpoint_every, "checkpoint_every"),
+            **flags,
+        )
+
+
+def _misfit(name: str, expected: str, given: Any) -> InputError:
+    shown = f"'{given}'" if isinstance(given, str) else " ".join(repr(given).split())
+    return InputError(f"{name}: expected {expected}, got {shown if len(shown) <= 60 else shown[:60] + '...'}")
+
+
+def _plain(value: Any) -> Any:
+    """Return a number or array of numpy (or another array library) as Python has it."""
+    if hasattr(value, "dtype") and hasattr(value, "tolist"):
+        return value.tolist()
+    return value
+
+
+def _whole(value: Any, name: str) -> int | None:
+    """Return a whole number: 1000, 1e3, numpy's, or a text that `--agents` takes as well."""
+    value = _plain(value)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise _misfit(name, "a whole number", value)
+    if isinstance(value, str):
+        return asking.whole(value, name)
+    if not float(value).is_integer():
+        raise _misfit(name, "a whole number", value)
+    if not 1 <= value <= asking.LARGEST:
+        raise InputError(f"{name}: expected 1 to {asking.LARGEST}, got {value}")
+    return int(value)
+
+
+def _seeds(value: Any) -> int | list[int] | None:
+    value = _plain(value)
+    if isinstance(value, str):
+        return asking.seeds_of(value)
+    if isinstance(value, list | tuple | range):
+        found = [_plain(each) for each in cast("Sequence[Any]", value)]
+        for each in found:
+            if isinstance(each, bool) or not isinstance(each, int) or not 0 <= each <= asking.LARGEST:
+                raise _misfit("seeds", "a number of seeds, or a list of whole numbers from 0 on", each)
+        return found
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise _misfit("seeds", "a number of seeds, or a list of them", value)
+    return _whole(value, "seeds")
+
+
+def _path(value: Any, name: str, expected: str) -> str:
+    if not isinstance(value, str | os.PathLike):
+        raise _misfit(name, expected, value)
+    return str(os.fspath(cast("os.PathLike[str]", value)))
+
+
+def _texts(value: Any, name: str, expected: str, separator: str | None = None, least: int = 0) -> list[str]:
+    """Return a list of texts; one text is a list of one, or of its parts."""
+    if isinstance(value, str):
+        return value.split(separator) if separator else [value]
+    given = [*cast("Sequence[Any]", value)] if isinstance(value, list | tuple) else None
+    if given is None or len(given) < least or not all(isinstance(each, str) for each in given):
+        raise _misfit(name, expected, value)
+    return cast("list[str]", given)
+
+
+def _sets(value: Any) -> Mapping[str, Any] | list[str]:
+    if isinstance(value, Mapping):
+        table = cast("Mapping[Any, Any]", value)
+        for path in table:
+            if not isinstance(path, str):
+                raise _misfit("set", "paths such as 'sir.beta'", path)
+        return {path: _plain(each) for path, each in table.items()}
+    return _texts(value, "set", "values by path ({'sir.beta': 0.1}) or texts ('sir.beta=0.1')")
+
+
+@contextlib.contextmanager
+def _by_keyword() -> Generator[None]:
+    """Tell errors by the keywords of `run` where they name options of the command line."""
+    try:
+        yield
+    except InputError as error:
+        kind = CheckpointError if isinstance(error, CheckpointError) else InputError
+        raise kind(_said(str(error))) from error.__cause__
+    except Fault as error:
+        raise Fault(_said(str(error))) from error.__cause__
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(_said(str(stop))) from None
+
+
+def _said(text: str) -> str:
+    """Return a line with "--set sir.beta" as "set sir.beta", and "--resume" inside it as "resume=True"."""
+
+    def keyword(found: re.Match[str]) -> str:
+        name = found.group(1).replace("-", "_")
+        return f"{name}=True" if name in _FLAGS and found.start() else name
+
+    return _OPTION.sub(keyword, text)

@@ -1,0 +1,54 @@
+"""The contract of a kernel, fourth part: policy and weights.
+
+A layer that policy closes shows nothing of itself, one that it halves is felt; how many people an agent stands for
+decides nothing about the agent, but where a kernel counts people. Everything here is exact; seeds are fixed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lpm.network import layout
+from lpm.ops.neighbours import row_width
+from lpm.simulation import World
+
+from ..conftest import graph
+from .world import SIZE, Bench, equal
+
+COUNTS_PEOPLE = {"herd-market", "music-market", "social-voting"}
+"""Kernels in which what agents do counts for as many people: trades, downloads, votes."""
+
+UNMOVED = {"persuasion", "axelrod"}
+"""Kernels that half the contacts leave as they are among these people: only shares of the sides count where `crowd` is
+0; cultures drawn within their bounds have nothing in common, so that nobody takes anything over."""
+
+
+def test_policy_on_a_layer_is_felt(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    start, member = dict(bench.people.columns), bench.member(3)
+    other = World({"contacts": layout(graph("erdos-renyi", SIZE, mean_degree=8.0, seed=9), width=row_width())})
+
+    def left(scale: float, world: World | None = None) -> Any:
+        policy = replace(member.policy, layers=member.policy.layers * np.float32(scale))
+        monkeypatch.setattr(Bench, "member", lambda self, seed: replace(member, policy=policy))
+        return bench.after(start, 3, world)
+
+    whole = left(1.0)
+    if equal(whole, left(1.0, other)):
+        pytest.skip("the kernel does not look at the network")
+    closed = left(0.0)
+    assert equal(closed, left(0.0, other)), "a closed layer still shows who is tied to whom"
+    assert not equal(whole, closed), "closing the layer changes nothing: multiply by layer.scale"
+    if bench.kernel.name in UNMOVED:
+        return
+    assert not equal(whole, left(0.5)), "halving the layer's contacts changes nothing"
+
+
+def test_weights_decide_nothing_about_an_agent(bench: Bench):
+    start: dict[str, Any] = dict(bench.people.columns)
+    other = start | {"weight": np.roll(start["weight"], 1)}
+    one, two = ({k: v for k, v in bench.after(s, 3).items() if k != "weight"} for s in (start, other))
+    assert equal(one, two) == (bench.kernel.name not in COUNTS_PEOPLE)
