@@ -1,6 +1,6 @@
 """The contract of a kernel, third part: backends, devices, batches and step lengths.
 
-The quick suite tries the kernels of QUICK (state of whole numbers, of floats, and a table of items), `pytest -m full`
+The quick suite tries the kernels of QUICK (state of whole numbers, and of floats), `pytest -m full`
 the others. Everything but the test of the step length is
 exact, and that says its false-alarm rate.
 """
@@ -21,7 +21,7 @@ from lpm.simulation import World
 from .world import DT, STEPS, Bench, bench_for, bench_of, equal, every_column, network, people_of
 
 SEEDS = 100
-QUICK = ("degroot", "sir", "social-voting")
+QUICK = ("degroot", "sir")
 each = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in QUICK else (pytest.mark.full,)) for name in kernels()]
 )

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lpm.network import layout
+from lpm.network import Network, layout
 from lpm.ops.neighbours import row_width
 from lpm.simulation import World
 
-from ..conftest import graph
-from .world import SIZE, Bench, equal
+from .world import Bench, equal
 
 COUNTS_PEOPLE = {"herd-market", "music-market", "social-voting"}
 """Kernels in which what agents do counts for as many people: trades, downloads, votes."""
@@ -27,9 +26,15 @@ UNMOVED = {"persuasion", "axelrod"}
 0; cultures drawn within their bounds have nothing in common, so that nobody takes anything over."""
 
 
+def mirrored(network: Network) -> Network:
+    """Return the network in which agent i has the ties of agent N - 1 - i: other ties, the same shapes."""
+    ends = network.indptr[-1] - network.indptr[::-1]
+    return Network(network.size, ends, (network.size - 1 - network.indices)[::-1].copy())
+
+
 def test_policy_on_a_layer_is_felt(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     start, member = dict(bench.people.columns), bench.member(3)
-    other = World({"contacts": layout(graph("erdos-renyi", SIZE, mean_degree=8.0, seed=9), width=row_width())})
+    other = World({"contacts": layout(mirrored(bench.network), width=row_width())})
 
     def left(scale: float, world: World | None = None) -> Any:
         policy = replace(member.policy, layers=member.policy.layers * np.float32(scale))

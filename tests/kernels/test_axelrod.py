@@ -43,7 +43,7 @@ def oracle(network: Network, culture: Any, step: int, features: int, meetings: f
     return after
 
 
-@pytest.mark.parametrize("features", [10, 4])
+@pytest.mark.parametrize("features", [pytest.param(10, marks=pytest.mark.full), 4])
 def test_steps_are_those_of_the_oracle(features: int):
     network, culture = graph("lattice", 400), cultures(400, 3)
     values: dict[str, Any] = {"features": float(features), "meetings": 0.75}

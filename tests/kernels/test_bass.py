@@ -32,7 +32,9 @@ def discrete(dt: float, steps: int) -> Values:
     return np.array(seen)
 
 
-@pytest.mark.parametrize("dt", [1.0, pytest.param(0.5, marks=pytest.mark.full), 0.25])
+@pytest.mark.parametrize(
+    "dt", [pytest.param(1.0, marks=pytest.mark.full), pytest.param(0.5, marks=pytest.mark.full), 0.25]
+)
 def test_the_curve_under_complete_mixing(dt: float):
     """20,000 agents follow the curve of the discrete model, whose distance from Bass' halves with dt.
 

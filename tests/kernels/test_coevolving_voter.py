@@ -110,7 +110,7 @@ def test_events_are_those_of_the_oracle(backend: str, simple: bool):
         assert np.array_equal(camps(state, SIZE), camp) and np.array_equal(ends_of(state), ends)
 
 
-@pytest.mark.parametrize("simple", [True, False])
+@pytest.mark.parametrize("simple", [pytest.param(True, marks=pytest.mark.full), False])
 def test_ties_are_conserved_and_nobody_is_tied_to_oneself(simple: bool):
     network = graph("erdos-renyi", SIZE, mean_degree=4.0)
     society = Society(network, simple=simple)

@@ -26,7 +26,7 @@ def neighbourhood(network: Network, focal: Any) -> Values:
     return state
 
 
-@pytest.mark.parametrize("half", [2, 5])
+@pytest.mark.parametrize("half", [pytest.param(2, marks=pytest.mark.full), 5])
 def test_the_front_on_a_ring(half: int):
     """With h neighbours on either side the front moves h - k + 1 agents a round on either side, none for k > h.
 

@@ -25,7 +25,7 @@ def components(count: int, seed: int, step: int, connectivity: float) -> Values:
     return label
 
 
-@pytest.mark.parametrize(("connectivity", "shards"), [(0.7, 1), (1.3, 4)])
+@pytest.mark.parametrize(("connectivity", "shards"), [(0.7, 1), pytest.param(1.3, 4, marks=pytest.mark.full)])
 def test_clusters_orders_and_price_are_those_of_slow_counting(connectivity: float, shards: int):
     """To the bit, with people of different weights and some absent; the price to float32."""
     size, steps, activity, generator = 203, 3, 0.2, np.random.default_rng(2)

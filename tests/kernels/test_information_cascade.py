@@ -21,7 +21,7 @@ def queued(seeds: range, queues: int, length: int, shards: int = 1, **values: An
     return host(go(small, batch, state, 0, length))
 
 
-@pytest.mark.parametrize("tie", ["coin", "own-signal"])
+@pytest.mark.parametrize("tie", [pytest.param("coin", marks=pytest.mark.full), "own-signal"])
 def test_every_action_is_that_of_the_slow_queue(tie: str):
     """Each agent weighs the likelihoods of all it saw (Bayes in float64) and its own draws; the lead is not used."""
     p, found = 0.7, queued(range(4, 5), QUEUES, LENGTH, accuracy=0.7, tie=tie)

@@ -37,7 +37,10 @@ def test_weights_are_those_of_the_formula():
     assert np.allclose(weights / weights.max(), expected / expected.max(), rtol=2e-6, atol=2.0**-25)
 
 
-@pytest.mark.parametrize(("songs", "shards"), [pytest.param(48, 1, marks=pytest.mark.full), (64, 4), (5, 1)])
+@pytest.mark.parametrize(
+    ("songs", "shards"),
+    [pytest.param(48, 1, marks=pytest.mark.full), pytest.param(64, 4, marks=pytest.mark.full), (5, 1)],
+)
 def test_every_download_is_that_of_slow_counting(songs: int, shards: int):
     """To the bit: who comes, which song, the counts in people; some absent, people of different weights."""
     size, steps, generator = 120, 8, np.random.default_rng(songs)
