@@ -19,6 +19,7 @@ from lpm.kernels.herding import ants as ants  # noqa: E402
 from lpm.kernels.herding import crowd as crowd  # noqa: E402
 from lpm.kernels.herding import herd_market as herd_market  # noqa: E402
 from lpm.kernels.herding import information_cascade as information_cascade  # noqa: E402
+from lpm.kernels.herding import lux_market as lux_market  # noqa: E402
 from lpm.kernels.herding import music_market as music_market  # noqa: E402
 from lpm.kernels.herding import social_voting as social_voting  # noqa: E402
 from lpm.kernels.polarization import axelrod as axelrod  # noqa: E402

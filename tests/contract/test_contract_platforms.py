@@ -23,6 +23,9 @@ from .world import DT, STEPS, Bench, bench_for, bench_of, equal, every_column, n
 
 SEEDS = 100
 QUICK = ("degroot", "sir")
+OWN_TRAITS = {"persuasion": ("susceptibility", "reinforcement")}
+"""Columns of agents that set their pace: the kernel's own, where values drawn within the bounds are rates of 1 a day."""
+
 each = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in QUICK else (pytest.mark.full,)) for name in kernels()]
 )
@@ -118,6 +121,8 @@ def test_half_the_step_moves_a_rate_kernel_by_its_order(name: str):
         pytest.skip("no parameter is a rate or a duration")
     fine = bench_of(kernel, DT / 2, bench.people, bench.network)
     start = dict(bench.people.columns)
+    if name in OWN_TRAITS:
+        start |= {column: values for column, values in bench.init(5).items() if column in OWN_TRAITS[name]}
     for name in kernel.writes:
         if bench.people.schema[name].unit == "step":
             start[name] = np.zeros_like(start[name])

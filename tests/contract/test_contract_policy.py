@@ -18,7 +18,7 @@ from lpm.simulation import World
 
 from .world import Bench, equal
 
-COUNTS_PEOPLE = {"herd-market", "music-market", "social-voting"}
+COUNTS_PEOPLE = {"herd-market", "lux-market", "music-market", "social-voting"}
 """Kernels in which what agents do counts for as many people: trades, downloads, votes."""
 
 UNMOVED = {"persuasion", "axelrod"}
