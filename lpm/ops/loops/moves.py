@@ -21,26 +21,20 @@ def moves(before: Array, after: Array, weight: Array, present: Array, cell: Arra
     """Return int64 [2 x sums] as `lpm.ops.moves` says; call it under `enable_x64`."""
     if before.dtype == bool:
         before, after = before.astype(jnp.uint8), after.astype(jnp.uint8)
-    made = [jax.ShapeDtypeStruct((2 * sums * count,), jnp.int64) for count in (1, parts_at_once())]
+    made = [jax.ShapeDtypeStruct((parts_at_once(), 2 * sums), jnp.int64)]
     many = jnp.full(1, levels, jnp.int32)
-    total, _ = call(_moves, made, before, after, weight, present, cell, many, text=str(before.dtype), stages=2)
-    return total
+    (each,) = call(_moves, made, before, after, weight, present, cell, many, text=str(before.dtype))
+    return each.sum(0)
 
 
 def _moves(text: str) -> Callable[..., None]:
-    """Count in every part by itself, and add the parts up in a second stage."""
+    """Count in every part by itself."""
     kind = np.dtype(text.split("#")[0])
     abreast = 8 * WORDS // kind.itemsize
 
     def work(frame: Any, stage: Any, part: Any, parts: Any) -> None:
-        total, own = result(frame, 0, np.int64), result(frame, 1, np.int64)
-        size = len(total)
-        if stage == 1:
-            for k in range(size * part // parts, size * (part + 1) // parts):
-                total[k] = 0
-                for other in range(parts):
-                    total[k] += own[other * size + k]
-            return
+        own = result(frame, 0, np.int64)
+        size = len(own) // parts
         before, after = operand(frame, 0, kind), operand(frame, 1, kind)
         weight, here = operand(frame, 2, np.uint32), operand(frame, 3, np.uint8)
         cell, levels = operand(frame, 4, np.int32), np.int64(operand(frame, 5, np.int32)[0])
