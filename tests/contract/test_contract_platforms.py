@@ -24,7 +24,7 @@ from .world import DT, STEPS, Bench, bench_for, bench_of, equal, every_column, n
 SEEDS = 100
 QUICK = ("degroot", "sir")
 OWN_TRAITS = {"persuasion": ("susceptibility", "reinforcement")}
-"""Columns of agents that set their pace: the kernel's own, where values drawn within the bounds are rates of 1 a day."""
+"""Columns of agents that set their pace: the kernel's own, where values drawn within the bounds are 1 a day."""
 
 each = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in QUICK else (pytest.mark.full,)) for name in kernels()]
@@ -72,7 +72,7 @@ def test_devices_agree(name: str, shards: int):
 
 @each
 def test_batches_agree(name: str, monkeypatch: pytest.MonkeyPatch):
-    """Two members of other seeds and parameters side by side (vmap), one after the other (lax.map), alone: same bits."""
+    """Two members of other seeds and parameters side by side (vmap), in turn (lax.map) and alone: the same bits."""
     alone, plain = made(name), Bench.member
 
     def varied(self: Bench, seed: int) -> Any:
