@@ -10,6 +10,7 @@ import polars as pl
 
 from lpm import results
 from lpm.errors import Fault
+from lpm.parquet import intact
 from lpm.population import frame_of
 from lpm.scenarios.assembly import Assembly
 from lpm.scenarios.paths import reason
@@ -57,10 +58,13 @@ def write(folder: Path, finished: Sequence[tuple[int, int]]) -> None:
 
     Raises:
         Fault: It cannot be written.
+        InputError: The agents of a pair are damaged.
     """
     parts = [of_pair(folder, index, seed) for index, seed in finished]
     if not parts or not all(part.is_file() for part in parts):
         return
+    for part in parts:
+        intact(part)
     beside = folder / f".{AGENTS}.part"
     try:
         pl.concat([pl.scan_parquet(part) for part in parts]).sink_parquet(beside)  # all may be more than memory holds

@@ -151,8 +151,12 @@ def published(scenario: Scenario) -> pl.DataFrame | None:
         where = f"{scenario.label}: data.{metric}"
         frame = read(paths.located(scenario, table.file, f"data.{metric}.file"), where)
         names = need(frame, table.arm, where).cast(pl.String)
+        if names.n_unique() < len(names):
+            raise InputError(f"{where}: column '{table.arm}': an arm stands in two rows")
+        if not names.is_in(arms).any():
+            raise InputError(f"{where}: column '{table.arm}' names no arm of this run; there are: {', '.join(arms)}")
         columns = [table.column] if table.error is None else [table.column, table.error]
-        told = [numbers(frame.filter(frame[name].is_not_null()), name, where) for name in columns]
+        told = [numbers(frame.filter(need(frame, name, where).is_not_null()), name, where) for name in columns]
         if any(value < 0 for values in told for value in values):
             raise InputError(f"{where}: expected figures and errors of at least 0, got a negative one")
         unknown_error = pl.Series([None] * len(names), dtype=pl.Float64)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,21 @@ def data_folder() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("LPM_DATA does not name the folder of the real data")
     return Path(folder)
+
+
+MOST_MAPPINGS = 20_000
+"""Memory mappings of this process at which compiled code is let go; the kernel of Linux ends them at 65,530."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled_code_is_let_go() -> Generator[None]:
+    """Every compiled function holds mappings: thousands of tests in one process would run out of them, and crash."""
+    yield
+    mappings = Path("/proc/self/maps")
+    if mappings.exists() and mappings.read_text().count("\n") > MOST_MAPPINGS:
+        COMPILED.clear()
+        jax.clear_caches()
+        gc.collect()
 
 
 COMPILED: dict[tuple[Model, str], Simulation] = {}

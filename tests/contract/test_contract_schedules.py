@@ -89,8 +89,8 @@ def test_devices_agree(name: str, shards: int):
 
 
 @each
-def test_batches_agree(name: str):
-    platforms.test_batches_agree(name)
+def test_batches_agree(name: str, monkeypatch: pytest.MonkeyPatch):
+    platforms.test_batches_agree(name, monkeypatch)
 
 
 @each
