@@ -69,7 +69,8 @@ def test_moods_and_price_are_those_of_the_slow_rule(builder: str, shards: int):
     size, steps, dt, generator = 203, 6, 0.5, np.random.default_rng(4)
     present, weight = generator.random(size) < 0.85, generator.integers(1, 2**18, size)
     mood = generator.integers(0, 2, size).astype(np.uint8)
-    network = None if not builder else graph(builder, size, **({"mean_degree": 3.0} if builder != "complete" else {}))
+    settings: dict[str, Any] = {} if builder == "complete" else {"mean_degree": 3.0}
+    network = graph(builder, size, **settings) if builder else None
     people = Population.build(size, find("lux-market", "test").columns, {"present": present, "weight": weight})
     small = Small("lux-market", network, size, (), steps=steps, shards=shards, dt=dt, population=people)
     values = {
@@ -108,7 +109,7 @@ def chances(x: Any, dt: float, contagion: float) -> tuple[Any, Any]:
 def curie_weiss(size: int, contagion: float) -> Values:
     """Return [size + 1], the chance of k optimists in continuous time: weights C(N, k) exp(N a1 x^2 / 2)."""
     k = np.arange(size + 1)
-    logs = stats.binom(size, 0.5).logpmf(k) + size * contagion * (2 * k / size - 1) ** 2 / 2
+    logs = stats.binom.logpmf(k, size, 0.5) + size * contagion * (2 * k / size - 1) ** 2 / 2
     weights = np.exp(logs - logs.max())
     return weights / weights.sum()
 
@@ -118,8 +119,9 @@ def stationary(size: int, dt: float, contagion: float) -> Values:
     rows = list[Values]()
     for k in range(size + 1):
         up, down = chances(2 * k / size - 1, dt, contagion)
-        stay, come = stats.binom(k, 1 - down).pmf(np.arange(k + 1)), stats.binom(size - k, up).pmf
-        rows.append(np.convolve(stay, come(np.arange(size - k + 1))))
+        stay = stats.binom.pmf(np.arange(k + 1), k, 1 - down)
+        come = stats.binom.pmf(np.arange(size - k + 1), size - k, up)
+        rows.append(np.convolve(stay, come))
     system = np.vstack([np.array(rows).T - np.eye(size + 1), np.ones(size + 1)])
     return np.linalg.lstsq(system, np.append(np.zeros(size + 1), 1.0), rcond=None)[0]
 
@@ -272,13 +274,14 @@ def test_crowds_hold_their_mood_above_one():
     for the curvature of the drift times var x.
     """
     dt, contagion = 0.01, 1.3
-    root = optimize.brentq(lambda x: np.tanh(contagion * x) - x, 0.1, 1)
+    solve: Any = optimize.brentq
+    root = solve(lambda x: np.tanh(contagion * x) - x, 0.1, 1)
 
     def drift(x: float, dt: float) -> float:
         up, down = chances(x, dt, contagion)
         return float((1 - x) * up - (1 + x) * down)
 
-    balance, limit = (optimize.brentq(drift, 0.1, 1, args=(each,)) for each in (dt, 1e-5))
+    balance, limit = (solve(drift, 0.1, 1, args=(each,)) for each in (dt, 1e-5))
     assert abs(balance - root) < 0.7 * dt and abs(limit - root) < 1e-5
     for side in (1, -1):
         initial = 0.5 + side * root / 2
