@@ -27,7 +27,7 @@ UNFINISHED = ".orbax-checkpoint-tmp"
 """What orbax appends to the name of a folder that it has not finished writing."""
 
 LATE = 0.1
-"""Seconds in which the other reads of a damaged checkpoint end. A guess."""
+"""Seconds in which the other reads or writes of a checkpoint end, when the first one has failed. A guess."""
 
 REMEDY = "delete it to begin this pair anew"
 """What can be done about a checkpoint that is of no use."""
@@ -94,7 +94,7 @@ def save(folder: Path, step: int, arrays: Mapping[str, Any], facts: Mapping[str,
         folder.mkdir(parents=True, exist_ok=True)
         _remove_unfinished(folder)  # what an interrupted write left
         shutil.rmtree(target, ignore_errors=True)
-        with _silent(), ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
+        with _quiet_end(), ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
             content = ocp.args.Composite(
                 arrays=ocp.args.StandardSave(_filled(arrays)),  # pyright: ignore[reportCallIssue]
                 facts=ocp.args.JsonSave(told),  # pyright: ignore[reportCallIssue]
@@ -103,6 +103,9 @@ def save(folder: Path, step: int, arrays: Mapping[str, Any], facts: Mapping[str,
     except (OSError, ValueError) as error:  # tensorstore tells a full disk as a ValueError
         shutil.rmtree(target, ignore_errors=True)
         _remove_unfinished(folder)
+        with contextlib.suppress(OSError):  # a folder of nothing looks like that of a run
+            folder.rmdir()
+            folder.parent.rmdir()
         there = steps_in(folder)
         earlier = f"; the earlier one, of step {there[-1]}, is kept" if there else ""
         raise Fault(f"checkpoint {target}: cannot be written: {_reason(error)}{earlier}") from error
@@ -117,15 +120,22 @@ def _remove_unfinished(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _silent() -> Generator[None]:
-    """Keep orbax from printing the traceback of what is raised (and told in one line) anyway."""
-    logger = logging.getLogger("absl")
-    before = logger.disabled
-    logger.disabled = True
+def _quiet_end() -> Generator[None]:
+    """Keep orbax from printing the traceback of what is raised (and told in one line) anyway.
+
+    Reads and writes that are still under way when the first one fails end in a closed event loop, which Python would
+    print, and write into a folder that is being removed: they are waited for.
+    """
+    logger, hook = logging.getLogger("absl"), sys.unraisablehook
+    before, logger.disabled = logger.disabled, True
+    sys.unraisablehook = lambda told: None if "loop is closed" in str(told.exc_value) else hook(told)
     try:
         yield
+    except Exception:
+        time.sleep(LATE)
+        raise
     finally:
-        logger.disabled = before
+        logger.disabled, sys.unraisablehook = before, hook
 
 
 def _reason(error: BaseException) -> str:
@@ -197,23 +207,15 @@ def _damaged(target: Path) -> str:
 
 @contextlib.contextmanager
 def _readable(target: Path) -> Generator[None]:
-    """Tell whatever orbax and tensorstore raise for a damaged folder, which is of many kinds, in one line.
-
-    Reads that are still under way when the first one fails end in a closed event loop, which Python would print.
-    """
-    before = sys.unraisablehook
-    sys.unraisablehook = lambda told: None if "loop is closed" in str(told.exc_value) else before(told)
+    """Tell whatever orbax and tensorstore raise for a damaged folder, which is of many kinds, in one line."""
     try:
-        with _silent():
+        with _quiet_end():
             yield
     except Exception as error:
-        time.sleep(LATE)
         cause = error if isinstance(error, PermissionError) else None
         raise CheckpointError(
             f"checkpoint {target}: cannot be read: {_reason(cause)}" if cause else _damaged(target)
         ) from None
-    finally:
-        sys.unraisablehook = before
 
 
 def _with_empty(found: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, Any]:

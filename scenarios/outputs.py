@@ -29,6 +29,9 @@ OPTIONS = {
 }  # fmt: skip
 """Options that change a key of a scenario."""
 
+ASIDE = ".replaced"
+"""What the earlier run's folder is called, behind its name, while one that overwrites it has nothing to show."""
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What is never the fault of the folder's name: no space, a quota, a limit on the size of files, a broken disk."""
 
@@ -123,9 +126,11 @@ def claim(folder: Path, scenario: Scenario, *, resume: bool) -> Generator[Path]:
 
 def _check_empty(folder: Path) -> None:
     content = [name for name in FOREIGN if (folder / name).exists()]
+    earlier = folder.with_name(folder.name + ASIDE)
     if content:
+        kept = f" (the run that it was to replace lies in '{earlier}')" if earlier.is_dir() else ""
         raise InputError(
-            f"--out {folder}: holds another run ({', '.join(content)}); choose another folder, go on with "
+            f"--out {folder}: holds another run ({', '.join(content)}){kept}; choose another folder, go on with "
             "--resume, or put this run in its place with --overwrite"
         )
     if folder.is_dir() and any(not each.name.startswith(LOCK) for each in folder.iterdir()):

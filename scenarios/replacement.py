@@ -12,6 +12,7 @@ from lpm.errors import InputError
 from lpm.scenarios import lock
 from lpm.scenarios.afterwards import CASCADES, PUBLISHED, WORLDS
 from lpm.scenarios.agents import AGENTS
+from lpm.scenarios.outputs import ASIDE
 from lpm.scenarios.paths import reason
 from lpm.scenarios.resolved import INPUTS
 
@@ -20,9 +21,6 @@ ENTRIES = (
     "checkpoints", "surveys", AGENTS, CASCADES, WORLDS, PUBLISHED,
 )  # fmt: skip
 """What a run leaves in its folder; a folder that holds anything else is not overwritten."""
-
-ASIDE = ".replaced"
-"""What the earlier run's folder is called, behind its name, while the new one has nothing to show."""
 
 
 def check(folder: Path, *needed: str) -> None:
@@ -42,7 +40,8 @@ def check(folder: Path, *needed: str) -> None:
     if not held:
         return
     others = [name for name in held if name not in ENTRIES and not name.startswith(lock.LOCK)]
-    if "scenario.toml" not in held or not {"run.json", "checkpoints"} & {*held} or folder.is_symlink():
+    begun = {"run.json", "checkpoints"} & {*held} or aside(folder).is_dir()  # a run that was killed at once has neither
+    if "scenario.toml" not in held or not begun or folder.is_symlink():
         raise InputError(f"--overwrite: expected the folder of a run, got '{folder}', which is none")
     if others:
         raise InputError(f"--overwrite: '{folder}' holds more than a run ({', '.join(others[:3])}); remove it yourself")
@@ -52,29 +51,47 @@ def check(folder: Path, *needed: str) -> None:
             raise InputError(f"--overwrite: '{path}' lies in the folder that is to be overwritten; copy it elsewhere")
 
 
+def aside(folder: Path) -> Path:
+    """Return where the earlier run of a folder lies while the new one has nothing to show."""
+    here = Path(os.path.abspath(folder))
+    return here.with_name(here.name + ASIDE)
+
+
 @contextlib.contextmanager
 def instead(folder: Path) -> Generator[None]:
     """Put the run of a folder, which `check` has passed, aside; it comes back if nothing takes its place.
 
+    Where a run was killed that was to take another's place, that other one still lies aside: it stays there, and the
+    killed one goes, unless it had come to its end.
+
     Raises:
         InputError: It cannot be renamed.
     """
-    here = Path(os.path.abspath(folder))
-    if not here.is_dir() or not any(here.iterdir()):
+    here, before = Path(os.path.abspath(folder)), aside(folder)
+    if not before.exists() and not _holds(here):
         yield
         return
-    before = here.with_name(here.name + ASIDE)
     try:
-        if before.exists():  # of a run that was killed
+        if before.exists():
             check(before)
-            shutil.rmtree(before)
-        here.rename(before)
+            if _holds(here):
+                shutil.rmtree(before if (here / "run.json").is_file() else here)
+        if _holds(here):
+            here.rename(before)
+        elif here.exists():
+            here.rmdir()
     except OSError as error:
         raise InputError(f"--overwrite: '{folder}' cannot be put aside: {reason(error)}") from None
     try:
         yield
     finally:
-        if here.exists():
+        if _holds(here):
             shutil.rmtree(before)
         else:
+            shutil.rmtree(here, ignore_errors=True)
             before.rename(here)
+
+
+def _holds(folder: Path) -> bool:
+    """Return whether a folder is there and not empty."""
+    return folder.is_dir() and any(folder.iterdir())

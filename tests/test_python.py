@@ -97,44 +97,6 @@ def test_what_python_and_numpy_call_whole_numbers_are_taken(
     assert given["set"] == {"sir.beta": 0.5, "sir.gamma": [0.25]} and isinstance(given["set"]["sir.beta"], float)
 
 
-def test_a_run_takes_the_place_of_another_one_only(small: Path, tmp_path: Path) -> None:
-    asked: dict[str, Any] = {"agents": 60, "seeds": 1, "quiet": True, "out": tmp_path / "runs" / "a"}
-    folder = lpm.run(small, **asked, steps=3, overwrite=True)  # nothing is there
-    with pytest.raises(InputError, match="holds another run .*overwrite=True"):
-        lpm.run(small, **asked, steps=4)
-    before = (folder / "trajectory.parquet").read_bytes()
-    with pytest.raises(InputError, match="expected 0 to 10"):
-        lpm.run(small, **asked, set={"sir.beta": -3}, overwrite=True)
-    assert (folder / "trajectory.parquet").read_bytes() == before
-    lpm.run(small, **asked, steps=4, overwrite=True)
-    assert pl.read_parquet(folder / "trajectory.parquet")["step"].max() == 3
-    assert [each.name for each in folder.parent.iterdir()] == ["a"]
-    with pytest.raises(InputError, match="lies in the folder that is to be overwritten"):
-        lpm.run(folder / "scenario.toml", **asked, overwrite=True)
-    (folder / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="holds more than a run .notes.txt"):
-        lpm.run(small, **asked, overwrite=True)
-    with pytest.raises(InputError, match="expected the folder of a run"):
-        lpm.run(small, out=folder.parent, quiet=True, overwrite=True)
-    assert (folder / "notes.txt").read_text() == "mine"
-
-
-def test_an_earlier_run_comes_back_where_nothing_takes_its_place(
-    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: dict[str, Any] = {"agents": 60, "steps": 3, "seeds": 1, "quiet": True, "out": tmp_path / "a"}
-    before = (lpm.run(small, **asked) / "trajectory.parquet").read_bytes()
-
-    def fails(*_: Any) -> Path:
-        raise InputError("people: they cannot be made")
-
-    monkeypatch.setattr(execution, "run", fails)
-    with pytest.raises(InputError, match="cannot be made"):
-        lpm.run(small, **asked, overwrite=True)
-    assert (tmp_path / "a" / "trajectory.parquet").read_bytes() == before
-    assert {each.name for each in tmp_path.iterdir()} == {"a", "small.toml"}
-
-
 def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     section = README.read_text(encoding="utf-8").split("## In Python")[1]
     example = section.split("```python\n")[1].split("```")[0]
