@@ -1,0 +1,70 @@
+"""Finite differences under common random numbers: the default estimator.
+
+J_p = (E g(u + h e_p) - E g(u - h e_p)) / 2h, both runs of a pair with the same seed. Every draw belongs to an agent and
+an event, so a changed fate shifts nobody else's stream and the noise of the two runs cancels. The bias is of order h^2;
+it needs 2 P runs a seed and asks nothing of the kernels.
+
+With `richardson`, (4 J(h/2) - J(h)) / 3 removes the term of order h^2 at twice the runs. The variance of common random
+numbers: Glasserman & Yao 1992, Management Science 38:884-908, 10.1287/mnsc.38.6.884.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lpm.calibration.errors import CalibrationError
+from lpm.calibration.estimators.jacobian import Jacobian, checked, covariance_of
+from lpm.calibration.problem import Problem
+from lpm.types import HostArray
+
+
+@dataclass(frozen=True)
+class CommonRandomNumbers:
+    """Central differences under common random numbers.
+
+    Attributes:
+        h: Half the width of a difference in unconstrained coordinates: 0.05 is 5 % of a positive parameter. (Too small
+            a step meets the noise of single agents: on 10,000 agents 0.01 has a standard deviation twice that of 0.05.)
+        richardson: Remove the error of order h^2 by a second pair of half the width.
+    """
+
+    h: float = 0.05
+    richardson: bool = False
+    name: str = "common random numbers"
+    biased: bool = False
+
+    def __post_init__(self):
+        """Refuse a step that is not above 0."""
+        if not self.h > 0:
+            raise CalibrationError(f"common random numbers: expected a step h above 0, got {self.h}")
+
+    def jac(self, problem: Problem, u: HostArray, seeds: HostArray, curves: HostArray | None = None) -> Jacobian:
+        """Return the mean curve and its derivative at u [P], over seeds [S].
+
+        Args:
+            problem: What is simulated.
+            u: The point.
+            seeds: The seeds, the same for all points.
+            curves: g(mu) [S, D] at u for these seeds, where it is known already.
+        """
+        before = problem.simulations
+        u, seeds = np.asarray(u, np.float64), np.asarray(seeds)
+        if curves is None:
+            curves = problem.curves(np.repeat(u[None], len(seeds), 0), seeds)
+        each = self._pairs(problem, u, seeds, self.h)
+        if self.richardson:
+            each = (4 * self._pairs(problem, u, seeds, self.h / 2) - each) / 3
+        made = Jacobian(curves.mean(0), each.mean(0), covariance_of(curves), each, problem.simulations - before)
+        return checked(problem, made)
+
+    def _pairs(self, problem: Problem, u: HostArray, seeds: HostArray, h: float) -> HostArray:
+        """Return the difference quotients [S, D, P]."""
+        steps = np.diag(h * problem.space.steps)  # [P, P]
+        points = np.concatenate([u + steps, u - steps])
+        every = np.repeat(points, len(seeds), 0)
+        found = problem.curves(every, np.tile(seeds, len(points)))
+        up, down = found.reshape(2, len(u), len(seeds), -1)
+        width = 2 * h * problem.space.steps[:, None, None]
+        return np.transpose((up - down) / width, (1, 2, 0))
