@@ -19,7 +19,7 @@ from lpm.ops.neighbours import row_width
 from lpm.policy import Arm, PolicyPlan, plan, policy_data
 from lpm.population import WEIGHT_UNIT, Column, Population
 from lpm.saturation import refuse_saturation
-from lpm.scenarios import parameters, registries
+from lpm.scenarios import parameters, registries, strengths
 from lpm.scenarios.layers import NetworkFacts, build_layer, degree_rank, dynamic, facts_of
 from lpm.scenarios.levers import arm_of
 from lpm.scenarios.measured import BELONGS
@@ -73,7 +73,9 @@ class Assembly:
         import jax
 
         words: Any = np.array([seed & 0xFFFF_FFFF, seed >> 32], np.uint32)
-        one = Member(words, dict(params), policy_data(arm, self.model.policy, self.scenario.steps))
+        own = {name: each for name, each in params.items() if name != strengths.NAME}
+        strong = strengths.strengthened(arm, params[strengths.NAME])
+        one = Member(words, own, policy_data(strong, self.model.policy, self.scenario.steps))
         return jax.tree.map(lambda leaf: np.asarray(leaf)[None], one)
 
 
@@ -198,6 +200,9 @@ def _behaviours(scenario: Scenario, schema: Mapping[str, Column]) -> tuple[tuple
         params[instance.name] = as_arrays(built)
         columns = tuple(instance.columns.items())
         behaviours.append(Behaviour(instance.name, kernel, instance.layers or every, columns))
+    kind = registries.instances_of(scenario)[strengths.NAME].Params
+    built = parameters.build(kind, scenario.strengths.params, schema, f"{scenario.label}: {strengths.NAME}")
+    params[strengths.NAME] = as_arrays(built)
     return tuple(behaviours), params
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from lpm.errors import InputError, unknown
 from lpm.metric import TIED
 from lpm.population import MOST, Column
-from lpm.scenarios import afterwards, draws, paths, registries, resolved, tables
+from lpm.scenarios import afterwards, draws, paths, registries, resolved, strengths, tables
 from lpm.scenarios.check_measures import check_arms, check_surveys, moment
 from lpm.scenarios.parameters import build
 from lpm.scenarios.schema import Metric, Parametrised, Scenario
@@ -174,6 +174,8 @@ def _check_parameters(scenario: Scenario, population: Mapping[str, Column], colu
                 )
         params = build(kernel.Params, instance.params, columns, where, aliases=instance.columns, keys=_keys(instance))
         kernel.check(params, where, scenario.step_days)
+    where, made = f"{label}: {strengths.NAME}", registries.instances_of(scenario)[strengths.NAME]
+    build(made.Params, scenario.strengths.params, columns, where)
 
 
 def _keys(table: Parametrised) -> list[str]:

@@ -32,7 +32,7 @@ from scipy.special import betaincinv, ndtri
 from lpm.errors import InputError, unknown
 from lpm.kernel import declarations
 from lpm.random import MASK, ROOT, STREAM_VERSION, TAG_INSTANCE, TAG_PURPOSE, name_words, scalar_bits, scalar_fold
-from lpm.scenarios import draws_table, parameters, registries
+from lpm.scenarios import draws_table, parameters, registries, strengths
 from lpm.scenarios.priors import SOUND, unsound
 from lpm.scenarios.schema import Scenario
 from lpm.types import HostArray
@@ -98,10 +98,10 @@ def check(scenario: Scenario) -> None:
     """
     if scenario.draws is None:
         return
-    schema, kernels = registries.all_columns(scenario), registries.kernels_of(scenario)
+    schema, kernels = registries.all_columns(scenario), registries.instances_of(scenario)
     params: dict[str, Any] = {}
-    for number, instance in enumerate(scenario.kernels):
-        where = f"{scenario.label}: kernels[{number}]"
+    for number, instance in enumerate(scenario.instances):
+        where = _place(scenario, number)
         kind: Any = kernels[instance.name].Params
         built = parameters.build(kind, instance.params, schema, where, aliases=instance.columns)
         values = {each.name: getattr(built, each.name) for each in fields(built)}
@@ -110,24 +110,29 @@ def check(scenario: Scenario) -> None:
     of_seeds(scenario, params)
 
 
+def _place(scenario: Scenario, number: int) -> str:
+    """Return where an instance stands in the file."""
+    return f"{scenario.label}: " + (f"kernels[{number}]" if number < len(scenario.kernels) else strengths.NAME)
+
+
 def _priors(scenario: Scenario, params: Mapping[str, Any]) -> dict[str, dict[str, tuple[Any, ...]]]:
     """Return the prior by instance and parameter, as the docstring of the module says."""
     for place, given, _ in registries.parametrised(scenario):
         for name, setting in given.items():
-            if setting.prior is not None and not place.startswith("kernels"):
+            if setting.prior is not None and not place.startswith(("kernels", "strengths")):
                 raise InputError(
                     f"{scenario.label}: {place}.{name}.prior: --draws prior draws parameters of kernels; people and "
                     "networks are the same for every seed"
                 )
     found: dict[str, dict[str, tuple[Any, ...]]] = {}
-    for number, instance in enumerate(scenario.kernels):
+    for number, instance in enumerate(scenario.instances):
         for name, declared in declarations(type(params[instance.name])).items():
             setting = instance.params.get(name)
             own = None if setting is None else setting.prior
             prior = tuple(declared.prior if own is None else own)
             if not prior:
                 continue
-            where = f"{scenario.label}: kernels[{number}].{name}.prior"
+            where = f"{_place(scenario, number)}.{name}.prior"
             _check_prior(prior, where)
             value = np.asarray(getattr(params[instance.name], name))
             if value.dtype.kind not in "iuf":
@@ -158,7 +163,7 @@ def _drawn(
     scenario: Scenario, params: Mapping[str, Any], priors: Mapping[str, Mapping[str, tuple[Any, ...]]], seed: int
 ) -> dict[str, Any]:
     """Return the parameters of one seed, drawn from the priors."""
-    made, kernels = dict(params), registries.kernels_of(scenario)
+    made, kernels = dict(params), registries.instances_of(scenario)
     for instance, own in priors.items():
         where, refusal = f"{scenario.label}: --draws prior: '{instance}' with seed {seed}", ""
         for turn in range(TRIES):

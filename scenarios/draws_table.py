@@ -15,7 +15,7 @@ from lpm.errors import InputError, nearest
 from lpm.kernel import Declaration, declarations
 from lpm.scenarios import registries, tables
 from lpm.scenarios.paths import GIVEN, located
-from lpm.scenarios.schema import KernelTable, Scenario
+from lpm.scenarios.schema import KernelTable, Scenario, StrengthTable
 from lpm.types import HostArray
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -78,8 +78,8 @@ def columns(scenario: Scenario, params: Mapping[str, Any]) -> tuple[list[Drawn],
     return found, held
 
 
-def _instance(scenario: Scenario, name: str) -> KernelTable:
-    return next(each for each in scenario.kernels if each.name == name)
+def _instance(scenario: Scenario, name: str) -> KernelTable | StrengthTable:
+    return next(each for each in scenario.instances if each.name == name)
 
 
 def _target(scenario: Scenario, params: Mapping[str, Any], title: str, where: str) -> tuple[str, str, int | None]:
@@ -119,7 +119,7 @@ def row(scenario: Scenario, params: Mapping[str, Any], drawn: list[Drawn], numbe
         value = np.array(getattr(made[column.instance], column.name), np.float32)
         value[... if column.level is None else column.level] = column.values[number]
         made[column.instance] = replace(made[column.instance], **{column.name: value})
-    kernels = registries.kernels_of(scenario)
+    kernels = registries.instances_of(scenario)
     for instance in {column.instance: None for column in drawn}:
         kernels[instance].check(
             made[instance], f"{scenario.label}: draws: row {number}: '{instance}'", scenario.step_days

@@ -14,7 +14,7 @@ import numpy as np
 from lpm.kernel import Declaration, declarations
 from lpm.scenarios import draws
 from lpm.scenarios.assembly import Assembly
-from lpm.scenarios.schema import KernelTable
+from lpm.scenarios.schema import KernelTable, StrengthTable
 from lpm.sources import source_of
 from lpm.types import HostArray
 
@@ -28,7 +28,7 @@ def rows(assembly: Assembly) -> Iterator[dict[str, Any]]:
     scenario = assembly.scenario
     origins = draws.origins(scenario, assembly.params)
     made = draws.of_seeds(scenario, assembly.params) if origins else []
-    for instance in scenario.kernels:
+    for instance in scenario.instances:
         params = assembly.params[instance.name]
         defaults = {each.name: each.default for each in fields(type(params))}
         for name, declared in declarations(type(params)).items():
@@ -70,7 +70,7 @@ def _told(values: HostArray) -> str:
 
 
 def _shaped(
-    assembly: Assembly, instance: KernelTable, declared: Declaration, value: HostArray, items: list[Any]
+    assembly: Assembly, instance: KernelTable | StrengthTable, declared: Declaration, value: HostArray, items: list[Any]
 ) -> Any:
     """Return one item alone, items by level where the parameter has levels, else the list."""
     if not value.ndim:

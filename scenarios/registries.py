@@ -11,6 +11,7 @@ from lpm import kernel as contract
 from lpm.errors import InputError, unknown
 from lpm.kernel import Declaration, Kernel
 from lpm.population import IDENTITY, Column
+from lpm.scenarios import strengths
 from lpm.scenarios.schema import Scenario
 from lpm.scenarios.values import Setting
 
@@ -87,7 +88,14 @@ def parametrised(scenario: Scenario) -> list[tuple[str, Mapping[str, Setting], d
     for number, instance in enumerate(scenario.kernels):
         kernel: Any = contract.find(instance.kernel, f"{label}: kernels[{number}].kernel")
         found.append((f"kernels[{number}]", instance.params, contract.declarations(kernel.Params)))
+    strength: Any = strengths.kernel_of(strengths.labels(scenario))
+    found.append((strengths.NAME, scenario.strengths.params, contract.declarations(strength.Params)))
     return found
+
+
+def instances_of(scenario: Scenario) -> dict[str, type[Kernel]]:
+    """Return what declares the parameters of each of `scenario.instances`, by name."""
+    return kernels_of(scenario) | {strengths.NAME: strengths.kernel_of(strengths.labels(scenario))}
 
 
 def kernels_of(scenario: Scenario) -> dict[str, type[Kernel]]:

@@ -10,108 +10,30 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr
 
 from lpm import durations
 from lpm.errors import InputError
-from lpm.scenarios.columns import ColumnTable
 from lpm.scenarios.described import with_descriptions
 from lpm.scenarios.measured import Metric, Observed, Series, Worlds
 from lpm.scenarios.measures import Arm, Intervention, Interventions, Survey
 from lpm.scenarios.names import Label, MetricName
+from lpm.scenarios.parametrised import LARGEST
+from lpm.scenarios.parametrised import KernelTable as KernelTable
+from lpm.scenarios.parametrised import LayerTable as LayerTable
+from lpm.scenarios.parametrised import Parametrised as Parametrised
+from lpm.scenarios.parametrised import PopulationTable as PopulationTable
+from lpm.scenarios.parametrised import StrengthTable as StrengthTable
 from lpm.scenarios.values import (
     Count,
     Date,
     Length,
     Moment,
     Name,
-    Names,
     Part,
     Seeds,
-    Setting,
     as_tuple,
-    table_of,
 )
-
-LARGEST = 2**31 - 1
-"""The largest number of agents and of steps: both are 32-bit on the device."""
-
-
-def _declares_parameters(schema: dict[str, Any]) -> None:
-    schema.get("properties", {}).pop("params", None)
-    schema["additionalProperties"] = {
-        "description": "a parameter: a number, text, list, numbers by level, or { value, unit, source, prior }"
-    }
-
-
-class Parametrised(Part):
-    """A table whose further keys are parameters: of a kernel, a network builder or a population generator."""
-
-    model_config = {"json_schema_extra": _declares_parameters}
-
-    params: dict[str, Setting] = Field(default_factory=dict)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _gather(cls, given: Any) -> Any:
-        table = table_of(given)
-        if table is None:
-            return given
-        own = set(cls.model_fields) - {"params"}
-        keys = {key: value for key, value in table.items() if key in own}
-        return {**keys, "params": {key: value for key, value in table.items() if key not in own}}
-
-
-class PopulationTable(Parametrised):
-    """Who there is: made by a registered generator or read from a file of agents.
-
-    Attributes:
-        generator: Name of a registered generator.
-        file: A parquet or CSV file beside the scenario, one row an agent.
-        size: Number of agents; with a file, absent = all its rows.
-        people: People that all agents together stand for; absent = the generator's number, else one each.
-        seed: Seed of the synthesis; the networks are drawn from it too unless they have their own.
-        columns: Further declared columns.
-    """
-
-    generator: Name | None = None
-    file: Name | None = None
-    size: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
-    people: Annotated[float, Field(gt=0)] | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
-    columns: Annotated[tuple[ColumnTable, ...], BeforeValidator(as_tuple)] = ()
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> PopulationTable:
-        if self.generator is not None and self.file is not None:
-            raise ValueError("expected at most one of generator and file, got both")
-        if self.file is None and self.size is None:
-            raise ValueError("expected a key 'size' (number of agents), it is missing")
-        return self
-
-
-class LayerTable(Parametrised):
-    """One network layer.
-
-    Attributes:
-        name: Name of the layer.
-        builder: Registered name of its builder.
-        seed: Seed of the layer; absent = the population's (layers of different names differ all the same).
-        scale: Constant factor on its contacts.
-        home: Contacts that go on when a person withdraws from public life (`activity` does not touch them).
-        dynamic: Its ties can be added and removed while the scenario runs.
-        capacity: Most ties that a dynamic layer can have at once; absent = a quarter more than at the start.
-        source: Where it comes from.
-    """
-
-    name: Label
-    builder: Name
-    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
-    scale: Annotated[float, Field(ge=0)] = 1.0
-    home: bool = False
-    dynamic: bool = False
-    capacity: Count | None = None
-    source: str = ""
 
 
 class OtherTable(Part):
@@ -124,28 +46,18 @@ class OtherTable(Part):
     rows: Count
 
 
-class KernelTable(Parametrised):
-    """One instance of a kernel; its name is the kernel's unless it says another.
+class CalibrationTable(Part):
+    """What `lpm calibrate` fits unless it is told otherwise.
 
     Attributes:
-        kernel: Registered name.
-        name: Name of the instance; draws belong to it.
-        layers: The layers that it sees; absent = all.
-        columns: What the kernel's columns are called here ({ place = "borough" }); absent = as the kernel does.
-        cascades: Keep who reached whom, for `cascades.parquet`; the run is the same without it.
+        fit: Paths of the parameters that are free: each needs a prior.
+        until: Last days of the data that are fitted, one fit and forecast each.
+        arm: Name of the arm that is fitted; absent = the first one.
     """
 
-    kernel: Name
-    name: Label
-    layers: Names = ()
-    columns: dict[Name, Name] = Field(default_factory=dict)
-    cascades: bool = False
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named(cls, given: Any) -> Any:
-        table = table_of(given)
-        return given if table is None or "kernel" not in table else {"name": table["kernel"], **table}
+    fit: Annotated[tuple[Name, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+    until: Annotated[tuple[Date, ...], BeforeValidator(as_tuple)] = ()
+    arm: Name | None = None
 
 
 class Scenario(Part):
@@ -171,9 +83,11 @@ class Scenario(Part):
         metrics: What is measured, by name.
         unpredictability: What is compared between seeds at the end, by name.
         interventions: What is in force in every arm that does not omit it.
+        strengths: How strong the interventions of a label are.
         surveys: Questions put to a sample.
         arms: What is compared; the others with the first.
         data: Observed figures, by the metric that they stand beside.
+        calibration: What `lpm calibrate` fits.
         horizon: Steps that the dates were written for; absent = `steps`. `--steps` sets it, so that a shortened run
             is not refused because a measure begins after its end.
         chosen: How the values of the parameters were chosen, in a sentence, as the report says it.
@@ -206,13 +120,20 @@ class Scenario(Part):
     metrics: dict[MetricName, Metric] = Field(default_factory=dict)
     unpredictability: dict[Name, Worlds] = Field(default_factory=dict)
     interventions: Interventions = ()
+    strengths: StrengthTable = Field(default_factory=StrengthTable)
     surveys: Annotated[tuple[Survey, ...], BeforeValidator(as_tuple)] = ()
     arms: Annotated[tuple[Arm, ...], BeforeValidator(as_tuple), Field(min_length=1)] = (Arm(name="baseline"),)
     data: dict[Name, Observed] = Field(default_factory=dict)
+    calibration: CalibrationTable | None = None
 
     _folder: str = PrivateAttr(default="")
     _label: str = PrivateAttr(default="scenario")
     _elsewhere: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def instances(self) -> tuple[KernelTable | StrengthTable, ...]:
+        """Whatever has parameters that are set by path, drawn for a seed and fitted: kernels and strengths."""
+        return (*self.kernels, self.strengths)
 
     @property
     def folder(self) -> str:

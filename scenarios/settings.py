@@ -15,7 +15,7 @@ from typing import Any
 
 from lpm.errors import InputError, unknown
 from lpm.kernel import Declaration, declarations
-from lpm.scenarios import paths, registries
+from lpm.scenarios import paths, registries, strengths
 from lpm.scenarios.loader import validate
 from lpm.scenarios.resolved import document
 from lpm.scenarios.schema import LayerTable, PopulationTable, Scenario
@@ -107,6 +107,8 @@ def replaced(scenario: Scenario, path: str, value: Any, where: str) -> Scenario:
     layers = [each.name for each in scenario.networks]
     if owner in kernels and rest:
         _set_parameter(scenario, tables["kernels"][kernels.index(owner)], owner, rest, value, where)
+    elif owner == strengths.NAME and rest:
+        _set_parameter(scenario, tables.setdefault(owner, {}), owner, rest, value, where)
     elif owner in layers and rest:
         layer = scenario.networks[layers.index(owner)]
         declared = declarations(registries.builder(layer.builder, where).Params)
@@ -177,16 +179,17 @@ def _put(
 
 def _set_parameter(scenario: Scenario, table: dict[str, Any], owner: str, rest: str, value: Any, where: str) -> None:
     name, _, level = rest.partition(".")
-    declared = declarations(registries.kernels_of(scenario)[owner].Params)
+    declared = declarations(registries.instances_of(scenario)[owner].Params)
     kind = f"{where}: parameter of '{owner}'"
     if not level:
-        _put(table, name, [*declared, "layers", "cascades"], declared, value, kind, declared)
+        more = [] if owner == strengths.NAME else ["layers", "cascades"]
+        _put(table, name, [*declared, *more], declared, value, kind, declared)
         return
     if name not in declared:
         raise unknown(where, f"parameter of '{owner}'", name, declared)
     if not declared[name].by:
         raise InputError(f"{where}: parameter '{owner}.{name}' is one number, it has no level '{level}'")
-    instance = next(each for each in scenario.kernels if each.name == owner)
+    instance = next(each for each in scenario.instances if each.name == owner)
     column = registries.all_columns(scenario)[instance.columns.get(declared[name].by, declared[name].by)]
     column.code(level, where)
     setting = instance.params.get(name)
@@ -209,6 +212,8 @@ def known_paths(scenario: Scenario) -> list[str]:
         elif place.startswith("networks"):
             owner = scenario.networks[int(place[9:-1])].name
             found.append(f"{owner}.scale")
+        elif place == strengths.NAME:
+            owner = place
         else:
             owner = "population"
         found += [f"{owner}.{name}" for name in declared]

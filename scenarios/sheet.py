@@ -55,8 +55,8 @@ def _rows(scenario: Scenario) -> Iterator[Row]:
         if layer.scale != LayerTable.model_fields["scale"].default:
             told = layer.source or sources.NO_SOURCE
             yield Row(f"{layer.name}.scale", shown(layer.scale), "1", "0 or more", "factor on its contacts", told)
-    kernels = registries.kernels_of(scenario)
-    for each in scenario.kernels:
+    kernels = registries.instances_of(scenario)
+    for each in scenario.instances:
         yield from _of(each.name, each.params, kernels[each.name], "")
 
 

@@ -61,7 +61,7 @@ def params_of(scenario: Scenario) -> dict[str, Any]:
     columns, kernels = all_columns(scenario), kernels_of(scenario)
     return {
         each.name: as_arrays(build(kernels[each.name].Params, each.params, columns, "x", aliases=each.columns))
-        for each in scenario.kernels
+        for each in scenario.instances
     }
 
 
