@@ -27,6 +27,7 @@ from lpm.kernels.polarization import biased_assimilation as biased_assimilation 
 from lpm.kernels.polarization import coevolving_voter as coevolving_voter  # noqa: E402
 from lpm.kernels.polarization import deffuant as deffuant  # noqa: E402
 from lpm.kernels.polarization import degroot as degroot  # noqa: E402
+from lpm.kernels.polarization import estimate_revision as estimate_revision  # noqa: E402
 from lpm.kernels.polarization import friedkin_johnsen as friedkin_johnsen  # noqa: E402
 from lpm.kernels.polarization import hegselmann_krause as hegselmann_krause  # noqa: E402
 from lpm.kernels.polarization import majority as majority  # noqa: E402

@@ -22,6 +22,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from lpm.calling import run as run
+    from lpm.errors import Fault as Fault
     from lpm.errors import InputError as InputError
     from lpm.kernel import Kernel as Kernel
     from lpm.kernel import parameter as parameter
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from lpm.population import Population as Population
 
 _HOME = {
+    "Fault": "lpm.errors",
     "InputError": "lpm.errors",
     "Kernel": "lpm.kernel",
     "parameter": "lpm.kernel",
@@ -40,7 +42,9 @@ _HOME = {
     "Population": "lpm.population",
     "run": "lpm.calling",
 }
-__all__ = ["InputError", "Kernel", "parameter", "register", "Network", "Column", "Population", "run", "__version__"]
+__all__ = [
+    "Fault", "InputError", "Kernel", "parameter", "register", "Network", "Column", "Population", "run", "__version__",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

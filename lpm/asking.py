@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lpm.errors import InputError, unknown
 
@@ -18,8 +19,23 @@ if TYPE_CHECKING:
 BACKENDS = ("auto", "xla", "numba", "pallas")
 """What the hot loops can be asked to run on."""
 
+MOST_DEVICES = 1_024
+"""Most devices: fewer than the parts of a CPU that XLA can make, more than a machine has accelerators. A guess."""
+
 LARGEST = 2**31 - 1
 """The largest whole number that an option takes."""
+
+RUN_JSON: Mapping[str, type | tuple[type, ...]] = {
+    "name": str, "steps": int, "agents": int, "people": (int, float), "seeds": list, "versions": dict, "arcs": dict,
+    "seconds": dict, "arms": list, "metrics": dict, "layers": dict, "population": dict, "parameters": list,
+}  # fmt: skip
+"""What a report needs of the run.json of a run; tables in the lists of `arms` and `parameters`, and in `metrics`."""
+
+MOST_SEEDS = 100_000
+"""Most seeds of a run."""
+
+_DIGITS = re.compile(r"\d{400}")
+"""A number that no float64 holds: 1.8e308 is the largest."""
 
 _WHOLE = re.compile(r"[+-]?\d+(_\d+)*(\.\d*)?([eE]\+?\d{1,4})?")
 
@@ -48,7 +64,12 @@ def run(
         InputError: Something that does not fit, told by the options of the command line.
         KeyboardInterrupt: Stopped; its message says what is kept.
     """
+    for option, given in (("--out", out), ("--draws", draws)):
+        if given is not None:
+            text(str(given), option, "the path of a folder" if option == "--out" else "'prior' or the path of a file")
     if devices is not None:
+        if not 1 <= devices <= MOST_DEVICES:
+            raise InputError(f"--devices: expected 1 to {MOST_DEVICES}, got {devices}")
         force_devices(devices)
     from lpm import progress
     from lpm.scenarios import execution, outputs, replacement
@@ -65,7 +86,7 @@ def run(
     asked = chosen(
         str(scenario), agents=agents, steps=steps, seeds=seeds, draws=file, arms=arms, sets=set, backend=backend
     )
-    folder = outputs.default(asked.name) if out is None else Path(out)
+    folder = outputs.default(asked.name) if out is None else _folder(Path(out))
     if overwrite:
         replacement.check(folder, str(scenario), *([file] if file else []))
         check_run(asked)
@@ -78,6 +99,14 @@ def run(
                 return execution.run(asked, options, heeded)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_ended(execution.kept(folder, asked), checkpoint_every)) from None
+
+
+def _folder(out: Path) -> Path:
+    """Return the folder for the results under a name that others can stand beside: "." and ".." have none."""
+    folder = out.resolve() if out.name in ("", "..") else out
+    if not folder.name:
+        raise InputError(f"--out: expected a folder of the run's own, got '{out}'")
+    return folder
 
 
 def _ended(told: str, every: int | None) -> str:
@@ -117,12 +146,15 @@ def chosen(
     """
     from lpm.scenarios import loader, settings
 
-    scenario = loader.load(name)
+    scenario = loader.load(text(name, "scenario", "a built-in name or the path of a TOML file"))
     if isinstance(sets, Mapping):
         for path, value in sets.items():
-            scenario = settings.replaced(scenario, path, value, f"--set {path}")
+            where = f"--set {text(path, '--set', 'paths such as sir.beta')}"
+            _check_value(value, where)
+            scenario = settings.replaced(scenario, path, value, where)
     else:
         for assignment in sets:
+            _check_value(assignment, "--set")
             scenario = settings.apply_set(scenario, assignment)
     for option, path, value in (("--agents", "population.size", agents), ("--steps", "steps", steps)):
         if value is not None:
@@ -130,17 +162,56 @@ def chosen(
                 raise InputError(f"{option}: expected 1 to {LARGEST}, got {value}")
             scenario = settings.replaced(scenario, path, value, option)
     if backend is not None:
-        scenario = settings.replaced(
-            scenario, "backend", one_of(backend, BACKENDS, "--backend", "backend"), "--backend"
-        )
+        name = one_of(text(backend, "--backend", "a name"), BACKENDS, "--backend", "backend")
+        scenario = settings.replaced(scenario, "backend", name, "--backend")
     if seeds is not None:
         wanted = seeds if isinstance(seeds, int) else list(seeds)
         scenario = settings.replaced(scenario, "seeds", wanted, "--seeds")
     if arms is not None:
-        scenario = settings.with_arms(scenario, [each.strip() for each in arms])
+        scenario = settings.with_arms(scenario, [text(each, "--arms", "names").strip() for each in arms])
     if draws is not None:
         scenario = settings.with_draws(scenario, draws)
     return scenario
+
+
+def shown(value: Any) -> str:
+    """Return what was given as an error shows it: on one line, at most 60 characters, every one of them visible."""
+    if isinstance(value, int) and value.bit_length() > 200:  # Python refuses to write out thousands of digits
+        return f"a whole number of about {value.bit_length() * 0.30103:.0f} digits"  # log10(2) = 0.30103
+    try:
+        told = value if isinstance(value, str) else " ".join(repr(value).split())
+    except ValueError:
+        return f"a {type(value).__name__} that holds a number of thousands of digits"
+    told = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in told[:60]) + "..." * (len(told) > 60)
+    return f"'{told}'" if isinstance(value, str) else told
+
+
+def text(given: str, option: str, expected: str) -> str:
+    """Return a text that an option gives.
+
+    Raises:
+        InputError: It is blank, or holds a NUL, which no name and no path can have.
+    """
+    if not given.strip() or "\0" in given:
+        raise InputError(f"{option}: expected {expected}, got {shown(given)}")
+    return given
+
+
+def _check_value(value: Any, where: str) -> None:
+    """Refuse a value that no file could hold: an endless number, or text with a NUL or without an encoding."""
+    if isinstance(value, Mapping):
+        for each in cast("Mapping[Any, Any]", value).items():
+            _check_value(each, where)
+    elif isinstance(value, list | tuple):
+        for each in cast("Sequence[Any]", value):
+            _check_value(each, where)
+    elif isinstance(value, str):
+        if "\0" in value or value.encode("utf-8", errors="replace").decode() != value:
+            raise InputError(f"{where}: expected text that a file can hold, got {shown(value)}")
+        if _DIGITS.search(value):
+            raise InputError(f"{where}: expected numbers of fewer than 400 digits, got {shown(value)}")
+    elif isinstance(value, int) and value.bit_length() > 1024:
+        raise InputError(f"{where}: expected a number below 1.8e308, got {shown(value)}")
 
 
 def whole(text: str | None, option: str) -> int | None:
@@ -153,12 +224,12 @@ def whole(text: str | None, option: str) -> int | None:
         return None
     given = text.strip()
     if not given.isascii() or not _WHOLE.fullmatch(given):
-        raise InputError(f"{option}: expected a whole number such as 100000, 100_000 or 1e5, got '{text}'")
+        raise InputError(f"{option}: expected a whole number such as 100000, 100_000 or 1e5, got {shown(text)}")
     number = Decimal(given)
     if not 1 <= number <= LARGEST:
-        raise InputError(f"{option}: expected 1 to {LARGEST}, got {text}")
+        raise InputError(f"{option}: expected 1 to {LARGEST}, got {given[:30]}{'...' * (len(given) > 30)}")
     if number != int(number):
-        raise InputError(f"{option}: expected a whole number, got {text}")
+        raise InputError(f"{option}: expected a whole number, got {given[:30]}{'...' * (len(given) > 30)}")
     return int(number)
 
 
@@ -181,12 +252,12 @@ def seeds_of(text: str) -> int | list[int]:
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdigit() and len(part) < 11 for part in parts):
-        raise InputError(f"--seeds: expected a number (4) or seeds by commas (3,5,8), got '{text}'")
+        raise InputError(f"--seeds: expected a number (4) or seeds by commas (3,5,8), got {shown(text)}")
     numbers = [int(part) for part in parts]
-    if len(numbers) == 1 and not 1 <= numbers[0] <= 100_000:
-        raise InputError(f"--seeds: expected 1 to 100,000 seeds, got {numbers[0]}")
+    if len(numbers) == 1 and not 1 <= numbers[0] <= MOST_SEEDS:
+        raise InputError(f"--seeds: expected 1 to {MOST_SEEDS:,} seeds, got {numbers[0]}")
     if len({*numbers}) != len(numbers) or max(numbers) >= 2**31:
-        raise InputError(f"--seeds: expected different seeds below 2147483648, got '{text}'")
+        raise InputError(f"--seeds: expected different seeds below 2147483648, got {shown(text)}")
     return numbers[0] if len(numbers) == 1 else numbers
 
 
@@ -196,3 +267,33 @@ def force_devices(count: int) -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if flag not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {flag}={count}".strip()
+
+
+def folder_of_run(folder: Path) -> Path:
+    """Return the folder of a run that a report can be made of.
+
+    Raises:
+        InputError: There is no such folder, or its run.json is not one that a run has written.
+    """
+    if not os.path.isdir(folder):
+        raise InputError(f"report: no folder '{folder}'")
+    file = folder / "run.json"
+    if not file.is_file():
+        raise InputError(
+            f"report: expected the folder of a run, such as runs/nyc-covid-1, got '{folder}', which has no run.json"
+        )
+    try:
+        told = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: cannot be read as JSON: {getattr(error, 'strerror', None) or error}") from None
+    if not isinstance(told, dict):
+        raise InputError(f"{file}: expected a JSON object, got {type(told).__name__}")
+    run = cast("dict[str, Any]", told)
+    for key, kind in RUN_JSON.items():
+        value = run.get(key)
+        items = value.values() if key == "metrics" and isinstance(value, dict) else value
+        tables = key not in ("arms", "parameters", "metrics") or all(isinstance(each, dict) for each in items or ())
+        if not isinstance(value, kind) or not tables:
+            got = f"'{key}' {shown(value)}" if key in run else f"no '{key}'"
+            raise InputError(f"{file}: expected the run.json of a run, got one with {got}; run the scenario again")
+    return folder

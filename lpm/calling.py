@@ -13,7 +13,14 @@ from lpm import asking
 from lpm.errors import CheckpointError, Fault, InputError
 
 _FLAGS = ("resume", "overwrite", "quiet", "save_agents")
-_OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
+_OPTIONS = (
+    "agents", "steps", "seeds", "draws", "arms", "set", "out", "overwrite", "backend", "devices", "checkpoint-every",
+    "resume", "save-agents", "quiet",
+)  # fmt: skip
+_OPTION = rf"(?<![^\s(])--(?P<option>{'|'.join(_OPTIONS)})(?![\w-])"
+_QUOTED = r"""(?<!\w)(?P<quote>['"]).*?(?P=quote)(?!\w)"""
+_AS_IT_IS = r"\blpm run .*|; there are: .*"
+"""What a line can hold: an option; a text in quotes, which an apostrophe does not end; a command; names that exist."""
 
 
 def run(
@@ -58,13 +65,14 @@ def run(
 
     Raises:
         InputError: Something that does not fit, in one line.
+        Fault: What the machine did not do, such as a full disk; finished pairs are kept.
         KeyboardInterrupt: Stopped; its message says what is kept.
     """
     flags = {"resume": resume, "overwrite": overwrite, "save_agents": save_agents, "quiet": quiet}
     for name, flag in flags.items():
         if not isinstance(flag, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise _misfit(name, "True or False", flag)
-    with _by_keyword():
+    with _by_keyword([*(set if isinstance(set, Mapping | list | tuple) else [set]), scenario, out, draws]):
         return asking.run(
             _path(scenario, "scenario", "a built-in name or the path of a TOML file"),
             agents=_whole(agents, "agents"),
@@ -74,7 +82,7 @@ def run(
             arms=None if arms is None else _texts(arms, "arms", "a list of names", ",", least=1),
             set=_sets(set),
             out=None if out is None else _path(out, "out", "the path of a folder"),
-            backend=None if backend is None else _texts(backend, "backend", "a name")[0],
+            backend=None if backend is None else _name(backend, "backend"),
             devices=_whole(devices, "devices"),
             checkpoint_every=_whole(checkpoint_every, "checkpoint_every"),
             **flags,
@@ -82,15 +90,13 @@ def run(
 
 
 def _misfit(name: str, expected: str, given: Any) -> InputError:
-    shown = f"'{given}'" if isinstance(given, str) else " ".join(repr(given).split())
-    return InputError(f"{name}: expected {expected}, got {shown if len(shown) <= 60 else shown[:60] + '...'}")
+    return InputError(f"{name}: expected {expected}, got {asking.shown(given)}")
 
 
 def _plain(value: Any) -> Any:
-    """Return a number or array of numpy (or another array library) as Python has it."""
-    if hasattr(value, "dtype") and hasattr(value, "tolist"):
-        return value.tolist()
-    return value
+    """Return a number or array of numpy (or another array library) as Python has it; no time (NaT) stays what it is."""
+    plain = value.tolist() if hasattr(value, "dtype") and hasattr(value, "tolist") else value
+    return value if plain is None else plain
 
 
 def _whole(value: Any, name: str) -> int | None:
@@ -102,10 +108,10 @@ def _whole(value: Any, name: str) -> int | None:
         raise _misfit(name, "a whole number", value)
     if isinstance(value, str):
         return asking.whole(value, name)
-    if not float(value).is_integer():
+    if isinstance(value, float) and not value.is_integer():
         raise _misfit(name, "a whole number", value)
     if not 1 <= value <= asking.LARGEST:
-        raise InputError(f"{name}: expected 1 to {asking.LARGEST}, got {value}")
+        raise _misfit(name, f"1 to {asking.LARGEST}", value)
     return int(value)
 
 
@@ -114,6 +120,8 @@ def _seeds(value: Any) -> int | list[int] | None:
     if isinstance(value, str):
         return asking.seeds_of(value)
     if isinstance(value, list | tuple | range):
+        if value[asking.MOST_SEEDS :]:
+            raise InputError(f"seeds: expected at most {asking.MOST_SEEDS:,} seeds, got more")
         found = [_plain(each) for each in cast("Sequence[Any]", value)]
         for each in found:
             if isinstance(each, bool) or not isinstance(each, int) or not 0 <= each <= asking.LARGEST:
@@ -127,7 +135,13 @@ def _seeds(value: Any) -> int | list[int] | None:
 def _path(value: Any, name: str, expected: str) -> str:
     if not isinstance(value, str | os.PathLike):
         raise _misfit(name, expected, value)
-    return str(os.fspath(cast("os.PathLike[str]", value)))
+    return os.fsdecode(cast("os.PathLike[str]", value))
+
+
+def _name(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise _misfit(name, "a name", value)
+    return value
 
 
 def _texts(value: Any, name: str, expected: str, separator: str | None = None, least: int = 0) -> list[str]:
@@ -151,24 +165,34 @@ def _sets(value: Any) -> Mapping[str, Any] | list[str]:
 
 
 @contextlib.contextmanager
-def _by_keyword() -> Generator[None]:
-    """Tell errors by the keywords of `run` where they name options of the command line."""
+def _by_keyword(given: Sequence[Any]) -> Generator[None]:
+    """Tell errors by the keywords of `run` where they name options of the command line, and leave given texts alone."""
     try:
         yield
     except InputError as error:
         kind = CheckpointError if isinstance(error, CheckpointError) else InputError
-        raise kind(_said(str(error))) from error.__cause__
+        raise kind(_said(str(error), given)) from error.__cause__
     except Fault as error:
-        raise Fault(_said(str(error))) from error.__cause__
+        raise Fault(_said(str(error), given)) from error.__cause__
     except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(_said(str(stop))) from None
+        raise KeyboardInterrupt(_said(str(stop), given)) from None
 
 
-def _said(text: str) -> str:
-    """Return a line with "--set sir.beta" as "set sir.beta", and "--resume" inside it as "resume=True"."""
+def _said(line: str, given: Sequence[Any]) -> str:
+    """Return a line with "--set sir.beta" as "set sir.beta", and "--resume" inside it as "resume=True".
+
+    Args:
+        line: The line.
+        given: Paths of files and of values, which the line may hold without quotes.
+    """
+    texts = [str(each) for each in given if isinstance(each, str | os.PathLike)]
+    forms = {form for text in texts for form in (text.split("=")[0], text, str(Path(text)), Path(text).stem)}
+    kept = [re.escape(form) for form in sorted(forms, key=len, reverse=True) if re.search(_OPTION, form)]
 
     def keyword(found: re.Match[str]) -> str:
-        name = found.group(1).replace("-", "_")
+        if found.group("option") is None:
+            return found.group()
+        name = found.group("option").replace("-", "_")
         return f"{name}=True" if name in _FLAGS and found.start() else name
 
-    return _OPTION.sub(keyword, text)
+    return re.sub("|".join([*kept, _AS_IT_IS, _QUOTED, _OPTION]), keyword, line)

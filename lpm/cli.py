@@ -105,7 +105,7 @@ def run(
         typer.Option("--set", metavar="PATH=V", help="Change one value: seir.beta=0.03, community.scale=0.5."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for the results (runs/<name>-<n> unless given).")
+        str | None, typer.Option(metavar="DIR", help="Folder for the results (runs/<name>-<n> unless given).")
     ] = None,
     backend: Annotated[
         str | None, typer.Option(metavar="NAME", help="auto, xla, numba or pallas: what the hot loops run on.")
@@ -166,15 +166,12 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> 
 
     Example: lpm report runs/nyc-covid-1
     """
-    if not os.path.isdir(folder):
-        raise InputError(f"report: no folder '{folder}'")
-    if not (folder / "run.json").is_file():
-        raise InputError(
-            f"report: expected the folder of a run, such as runs/nyc-covid-1, got '{folder}', which has no run.json"
-        )
+    from lpm import asking
+
+    checked = asking.folder_of_run(folder)
     from lpm.report import write_report
 
-    print(write_report(folder))
+    print(write_report(checked))
 
 
 @app.command()
@@ -187,7 +184,7 @@ def schema(example: Annotated[bool, _flag("--example", "Print an annotated scena
 
     from lpm.scenarios import described, schema
 
-    print(described.example() if example else json.dumps(schema.json_schema(), indent=2))
+    print(described.example().rstrip("\n") if example else json.dumps(schema.json_schema(), indent=2))
 
 
 @app.command()
@@ -238,7 +235,8 @@ def doctor(as_json: Annotated[bool, _flag("--json", "One line of JSON.")] = Fals
 
 
 def _line(text: str) -> None:
-    print("lpm: " + " ".join(text.split()), file=sys.stderr)
+    line = " ".join(text.split())  # a file's own bytes, quoted in a message, must not steer the terminal
+    print("lpm: " + "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line), file=sys.stderr)
 
 
 def _usage_error(error: BaseException) -> str | None:

@@ -15,7 +15,8 @@ for numbers and for levels (e the share of arcs from level k to level k, a and b
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,20 +46,57 @@ MOST_LEVELS = 64
 
 
 @dataclass(frozen=True)
-class CrossCutting:
-    """Weight x number of arcs whose ends differ, and of all arcs, by cell.
+class OverArcs(ABC):
+    """Exact sums over the arcs of a layer, by cell.
 
     Attributes:
-        column: A column with levels (ends differ in level) or of numbers (ends lie on either side of `middle`).
+        column: The column of the two ends.
         layer: The layer.
-        middle: Divides the sides; None = the column has levels.
         room: Bits of a piece.
     """
 
     column: str
     layer: str
-    middle: float | None
     room: int
+
+    @property
+    def name(self) -> str:
+        """Name of the sums."""
+        return f"assortativity:{self.column}:{self.layer}"
+
+    @property
+    def by_cell(self) -> bool:
+        """Sums are taken by cell."""
+        return True
+
+    @property
+    @abstractmethod
+    def terms(self) -> tuple[int, int]:
+        """How many sums there are, and the bits of what is summed."""
+
+    def shape(self, cells: int) -> tuple[int, ...]:
+        """Return [cells, terms, pieces, 2]."""
+        count, size = self.terms
+        return cells, count, pieces_of(size, self.room), 2
+
+    def ends(self, seen: Seen) -> tuple[Layer, Array, Array]:
+        """Return the layer, bool [rows] who is there, and the column's values [rows]."""
+        return _layer(seen.layers, self.layer, self.name), seen.columns["present"], seen.columns[self.column]
+
+    def limbs(self, terms: Sequence[Array], seen: Seen) -> Array:
+        """Return the sums of the terms as limbs, uint32 [cells, terms, pieces, 2]."""
+        return wide_sums([(term, self.terms[1]) for term in terms], self.room, seen).reshape(self.shape(seen.cells))
+
+
+@dataclass(frozen=True)
+class CrossCutting(OverArcs):
+    """Weight x number of arcs whose ends differ, and of all arcs, by cell.
+
+    Attributes:
+        middle: Divides the sides of a column of numbers; None = the column has levels, in which the ends differ.
+    """
+
+    middle: float | None
 
     @property
     def name(self) -> str:
@@ -66,18 +104,13 @@ class CrossCutting:
         return f"cross-cutting:{self.column}:{self.layer}:{self.middle!r}"
 
     @property
-    def by_cell(self) -> bool:
-        """Sums are taken by cell."""
-        return True
-
-    def shape(self, cells: int) -> tuple[int, ...]:
-        """Return [cells, differing and all, pieces, 2]."""
-        return cells, 2, pieces_of(COUNT, self.room), 2
+    def terms(self) -> tuple[int, int]:
+        """Differing arcs, and all."""
+        return 2, COUNT
 
     def record(self, seen: Seen) -> Array:
         """Return the sums as limbs."""
-        layer, here = _layer(seen.layers, self.layer, self.name), seen.columns["present"]
-        values = seen.columns[self.column]
+        layer, here, values = self.ends(seen)
         if self.middle is None:
             mark = values.astype(jnp.int32) + 1
         else:  # 1 = below, 2 = in the middle, 3 = above
@@ -92,8 +125,7 @@ class CrossCutting:
 
         mark = jnp.where(here, mark, 0)  # one look-up an arc tells the side, and whether anybody is there
         sums = sum_neighbours(layer, edge, mark, mark, where=here)
-        terms = [(sums[name], COUNT) for name in ("differ", "arcs")]
-        return wide_sums(terms, self.room, seen).reshape(self.shape(seen.cells))
+        return self.limbs([sums["differ"], sums["arcs"]], seen)
 
     def told(self, metric: Metric, sums: HostArray, weight: HostArray) -> list[HostArray]:
         """Return the share of arcs whose ends differ, NaN where there are none."""
@@ -102,40 +134,25 @@ class CrossCutting:
 
 
 @dataclass(frozen=True)
-class Alike:
+class Alike(OverArcs):
     """Sums for the assortativity of a column of numbers.
 
     Attributes:
-        column: A numeric column with bounds.
-        layer: The layer.
         scale: The column's fixed point.
-        room: Bits of a piece.
     """
 
-    column: str
-    layer: str
     scale: Scale
-    room: int
 
     @property
-    def name(self) -> str:
-        """Name of the sums."""
-        return f"assortativity:{self.column}:{self.layer}"
-
-    @property
-    def by_cell(self) -> bool:
-        """Sums are taken by cell."""
-        return True
-
-    def shape(self, cells: int) -> tuple[int, ...]:
-        """Return [cells, six sums, pieces, 2]."""
-        return cells, 6, pieces_of(PRODUCT, self.room), 2
+    def terms(self) -> tuple[int, int]:
+        """Six sums."""
+        return 6, PRODUCT
 
     def record(self, seen: Seen) -> Array:
         """Return the sums of w, w x, w y, w x^2, w y^2 and w x y over arcs, as limbs."""
-        layer, here = _layer(seen.layers, self.layer, self.name), seen.columns["present"]
+        layer, here, values = self.ends(seen)
         with jax.enable_x64(True):
-            units = jnp.where(here, self.scale.units(seen.columns[self.column]), 0)
+            units = jnp.where(here, self.scale.units(values), 0)
             packed = jnp.where(here, 2 * units + 1, 0).astype(jnp.int32)
         sums = sum_neighbours(layer, _powers, packed, where=here)
         with jax.enable_x64(True):
@@ -143,7 +160,7 @@ class Alike:
             theirs = low + (high << LIMB)
             squares = low_low + (low_high << (LIMB + 1)) + (high_high << (2 * LIMB))
             terms = (arcs, arcs * units, theirs, arcs * units * units, squares, units * theirs)
-            return wide_sums([(term, PRODUCT) for term in terms], self.room, seen).reshape(self.shape(seen.cells))
+            return self.limbs(terms, seen)
 
     def told(self, metric: Metric, sums: HostArray, weight: HostArray) -> list[HostArray]:
         """Return the correlation over arcs, NaN where the values at one end are all the same."""
@@ -158,39 +175,24 @@ class Alike:
 
 
 @dataclass(frozen=True)
-class AlikeLevels:
+class AlikeLevels(OverArcs):
     """Sums for the assortativity of a column with levels.
 
     Attributes:
-        column: The column.
-        layer: The layer.
-        levels: Number of its levels.
-        room: Bits of a piece.
+        levels: Number of the column's levels.
     """
 
-    column: str
-    layer: str
     levels: int
-    room: int
 
     @property
-    def name(self) -> str:
-        """Name of the sums."""
-        return f"assortativity:{self.column}:{self.layer}"
-
-    @property
-    def by_cell(self) -> bool:
-        """Sums are taken by cell."""
-        return True
-
-    def shape(self, cells: int) -> tuple[int, ...]:
-        """Return [cells, same level, arcs to each level, arcs from each level, pieces, 2]."""
-        return cells, 1 + 2 * self.levels, pieces_of(COUNT, self.room), 2
+    def terms(self) -> tuple[int, int]:
+        """Arcs within a level, to each level, and from each level."""
+        return 1 + 2 * self.levels, COUNT
 
     def record(self, seen: Seen) -> Array:
         """Return the sums as limbs."""
-        layer, here = _layer(seen.layers, self.layer, self.name), seen.columns["present"]
-        code = seen.columns[self.column].astype(jnp.int32)
+        layer, here, values = self.ends(seen)
+        code = values.astype(jnp.int32)
         marks = [(code == level) & here for level in range(self.levels)]
 
         def edge(source: Any, receiver: Any, columns: Mapping[str, Array]) -> Any:
@@ -200,7 +202,7 @@ class AlikeLevels:
         same = jnp.stack([jnp.where(mark, count, 0) for mark, count in zip(marks, sums, strict=True)]).sum(0)
         arcs = jnp.stack(sums).sum(0)
         terms = [same, *(jnp.where(mark, arcs, 0) for mark in marks), *sums]
-        return wide_sums([(term, COUNT) for term in terms], self.room, seen).reshape(self.shape(seen.cells))
+        return self.limbs(terms, seen)
 
     def told(self, metric: Metric, sums: HostArray, weight: HostArray) -> list[HostArray]:
         """Return Newman's coefficient, NaN where all arcs join one level."""
@@ -220,16 +222,16 @@ def mixing(metric: Metric, column: Column, room: int, where: str) -> CrossCuttin
         raise InputError(f"{where}: expected a column with one value an agent, got '{column.name}'")
     if metric.kind == "cross_cutting":
         if column.levels:
-            return CrossCutting(column.name, metric.layer, None, room)
+            return CrossCutting(column.name, metric.layer, room, None)
         low, high = (float(limit) for limit in column.limits())
         bounded = math.isfinite(low) and math.isfinite(high)
         middle = metric.middle if metric.middle is not None else (low + high) / 2 if bounded else 0.0
-        return CrossCutting(column.name, metric.layer, middle, room)
+        return CrossCutting(column.name, metric.layer, room, middle)
     if not column.levels:
-        return Alike(column.name, metric.layer, scale_of(column, FINENESS, where), room)
+        return Alike(column.name, metric.layer, room, scale_of(column, FINENESS, where))
     if len(column.levels) > MOST_LEVELS:
         raise InputError(f"{where}: expected at most {MOST_LEVELS} levels, '{column.name}' has {len(column.levels)}")
-    return AlikeLevels(column.name, metric.layer, len(column.levels), room)
+    return AlikeLevels(column.name, metric.layer, room, len(column.levels))
 
 
 def _layer(layers: Mapping[str, Layer], name: str, where: str) -> Layer:

@@ -1,8 +1,9 @@
 """Policy that would make a step too long: more meetings than a kernel can hold in it.
 
 A kernel's `check` refuses parameters that ask for more than one meeting of a pair, or one event of an agent, a step
-where its schedule allows no more. Policy can ask for the same later, by a layer whose contacts are scaled up or by a
-parameter that is raised: then a chance would end at 1, and part of the intervention would have no effect.
+where its schedule allows no more, and for more than a thousand events of an agent where one follows the other. Policy,
+or a layer's constant scale, can ask for the same later, by contacts that are scaled up or a parameter that is raised:
+then a chance would end at 1, and part of the intervention would have no effect, or a step would take days.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from lpm.errors import InputError
 from lpm.model import Behaviour
 from lpm.policy import Arm, PolicyData, PolicyPlan, policy_data
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what overflows is found, and told, here
 def refuse_saturation(
     behaviours: Sequence[Behaviour],
     params: Mapping[str, Any],
@@ -40,18 +43,31 @@ def refuse_saturation(
         where: Named in the error.
 
     Raises:
-        InputError: What the kernel's `check` says.
+        InputError: What the kernel's `check` says, or a factor that float32 cannot hold.
     """
     for arm in arms:
         policy = policy_data(arm, made, steps)
+        _refuse_infinite(made, policy, f"{where}: arm '{arm.name}'")
         for behaviour in behaviours:
-            times = max((_most_of_layer(made, policy, layer) for layer in behaviour.layers), default=1.0)
+            found = ((_most_of_layer(made, policy, layer), layer) for layer in behaviour.layers)
+            times, most = max(found, default=(1.0, ""))
             before = params[behaviour.name]
             given = _most_of_parameters(made, policy, behaviour.name, before)
             if times <= 1 and given is before:
                 continue
-            scaled = f" (contacts scaled by {times:g})" if times > 1 else ""
+            scaled = f" (contacts of layer '{most}' scaled by {times:g})" if times > 1 else ""
             behaviour.kernel.check(given, f"{where}: arm '{arm.name}': '{behaviour.name}'{scaled}", dt * max(times, 1))
+
+
+def _refuse_infinite(made: PolicyPlan, policy: PolicyData, where: str) -> None:
+    """Raise `InputError` where what scales a layer or a parameter, all that is in force together, is beyond float32."""
+    for names, arrays in ((made.layers, (policy.layers, policy.reduced)), (made.parameters, (policy.factors,))):
+        wrong = ~np.all([np.isfinite(np.asarray(each)).all(0) for each in arrays], axis=0)
+        if wrong.any():
+            raise InputError(f"{where}: '{names[int(wrong.argmax())]}' is scaled by more than 3.4e38; use less")
+    for lever in made.triggered:
+        if not np.isfinite(np.asarray(policy.triggered[lever.name]["value"])).all():
+            raise InputError(f"{where}: intervention '{lever.name}': expected a factor below 3.4e38")
 
 
 def _most_of_layer(made: PolicyPlan, policy: PolicyData, layer: str) -> float:

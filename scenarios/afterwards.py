@@ -38,6 +38,11 @@ def check(scenario: Scenario) -> None:
         where = f"{scenario.label}: unpredictability.{name}"
         if name in scenario.metrics:
             raise InputError(f"{where}: a metric is called '{name}' too; choose another name")
+        if worlds.table == "agents":
+            raise InputError(
+                f"{where}.table: expected a table of what agents choose from, such as songs, got 'agents': "
+                "unpredictability is that of the shares of items"
+            )
         if worlds.table not in scenario.tables:
             raise unknown(f"{where}.table", "table", worlds.table, scenario.tables)
         there = {c.name: c for kernel in kernels.values() for c in kernel.tables.get(worlds.table, ())}

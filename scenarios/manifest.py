@@ -244,11 +244,14 @@ def _sources(assembly: Assembly) -> list[str]:
 
 def write_tallies(folder: Path, index: int, seed: int, tallies: Mapping[str, HostArray]) -> None:
     """Keep the people (per step) reached by each intervention beside a finished pair, for a run that is resumed."""
-    frame = pl.DataFrame(dict(tallies))
-    results.write_frame(folder / "checkpoints" / "finished" / f"{index}-{seed}.tallies.parquet", frame)
+    results.write_frame(_tallies(folder, index, seed), pl.DataFrame(dict(tallies)))
 
 
 def read_tallies(folder: Path, index: int, seed: int) -> dict[str, HostArray]:
     """Return what `write_tallies` wrote."""
-    path = folder / "checkpoints" / "finished" / f"{index}-{seed}.tallies.parquet"
-    return {series.name: series.to_numpy() for series in results.read_frame(path).iter_columns()}
+    frame = results.read_frame(_tallies(folder, index, seed))
+    return {series.name: series.to_numpy() for series in frame.iter_columns()}
+
+
+def _tallies(folder: Path, index: int, seed: int) -> Path:
+    return results.finished_path(folder, index, seed).with_suffix(".tallies.parquet")

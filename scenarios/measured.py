@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from lpm.metric import BINNED, TIED
-from lpm.scenarios.values import Knot, Name, Names, OneOrMore, Part, as_tuple
+from lpm.scenarios.values import Date, Knot, Name, Names, OneOrMore, Part, as_tuple
 
 DERIVED = ("share", "ratio", "reproduction")
 """Kinds that are made of other metrics."""
@@ -196,6 +196,11 @@ class Observed(Part):
         group: Its column of levels of this grouping column; absent = figures of everybody.
         arm: Its column of names of arms: figures of the end of a run, without days.
         error: Its column of standard errors of these.
+        likelihood: How they scatter around what the model expects, for `lpm calibrate`.
+        sd: Their standard deviation, with the likelihood "normal".
+        delay: Shares of what happens that are counted on the same step, one later, two later, ...
+        fit_from: First day whose figures are fitted; absent = all of the run.
+        fit: Whether they are fitted at all.
         source: Where they come from.
     """
 
@@ -206,12 +211,19 @@ class Observed(Part):
     group: Name | None = None
     arm: Name | None = None
     error: Name | None = None
+    likelihood: Literal["negative binomial", "poisson", "normal"] = "negative binomial"
+    sd: Positive | None = None
+    delay: Annotated[tuple[Share, ...], BeforeValidator(as_tuple)] = ()
+    fit_from: Date | None = None
+    fit: bool = True
     source: str = ""
 
     @model_validator(mode="after")
     def _days_or_arm(self) -> Observed:
         if self.arm is None and self.error is not None:
             raise ValueError("the key 'error' belongs to figures by 'arm'")
+        if (self.likelihood == "normal") != (self.sd is not None):
+            raise ValueError('expected likelihood = "normal" and sd together')
         if self.arm is not None and self.group is not None:
             raise ValueError("expected either 'arm' (figures of the end of a run) or 'group' (figures of days)")
         return self

@@ -7,8 +7,9 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lpm import foreign
 from lpm.errors import InputError, unknown
+from lpm.foreign import no_numbers
+from lpm.foreign import read as read
 from lpm.population import IDENTITY, Column
 from lpm.scenarios import paths, registries
 from lpm.scenarios.names import misread
@@ -17,20 +18,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from lpm.scenarios.schema import Observed, Scenario
-
-
-def read(path: Path, where: str, rows: int | None = None) -> pl.DataFrame:
-    """Return the table of a .parquet, .csv or .csv.gz file.
-
-    Args:
-        path: The file.
-        where: Named in errors.
-        rows: Only the first so many; None = all.
-
-    Raises:
-        InputError: Another kind of file, or one that cannot be read or is damaged.
-    """
-    return foreign.read(path, where, rows)
 
 
 def need(frame: pl.DataFrame, name: str, where: str) -> pl.Series:
@@ -56,7 +43,7 @@ def numbers(frame: pl.DataFrame, name: str, where: str) -> list[float]:
     if not values.dtype.is_numeric():
         if not len(values):
             raise InputError(f"{where}: there are no rows; expected numbers in column '{name}'")
-        raise InputError(f"{where}: column '{name}': {foreign.no_numbers(values)}")
+        raise InputError(f"{where}: column '{name}': {no_numbers(values)}")
     listed = [float(value) for value in values.to_list()]
     for row, value in enumerate(listed):
         if not math.isfinite(value):

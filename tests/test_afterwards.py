@@ -120,6 +120,10 @@ def test_gini_against_its_definition():
         ('cascades = true\n[[kernels]]\nkernel = "sir"\nname = "flu"\ncascades = true', "keeps its cascades in column"),
         ('[[kernels]]\nkernel = "bass"\ncascades = true', "'bass' does not tell who reached whom"),
         ('[unpredictability]\nx = { table = "items", column = "downloads" }', "unpredictability.x.table: .*'items'"),
+        (
+            '[unpredictability]\nx = { table = "agents", column = "state" }',
+            "unpredictability.x.table: expected a table of what agents choose from, .* got 'agents'",
+        ),
         ('[data]\nnew = { file = "x.csv", column = "v", error = "e" }', "'error' belongs to figures by 'arm'"),
         ('[data]\nnew = { file = "x.csv", column = "v", arm = "arm", group = "g" }', "either 'arm'"),
         ('[data]\nnew = { file = "x.csv", column = "v", arm = "arm" }', "x.csv"),

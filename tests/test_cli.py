@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -184,6 +185,32 @@ def test_a_report_of_what_is_no_run_says_what_it_expects(tmp_path: Path, capsys:
     assert "no folder" in told and told.count("\n") == 1
 
 
+def test_a_report_of_a_run_json_that_no_run_has_written(
+    small: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert cli.main(["run", str(small), "--out", str(out), "--quiet", "--seeds", "1"]) == 0
+    assert cli.main(["report", str(out)]) == 0
+    capfd.readouterr()
+    written = json.loads((out / "run.json").read_text("utf-8"))
+    page = (out / "report.html").read_bytes()
+    changes: list[tuple[Any, str]] = [
+        ({}, "no 'name'"),
+        ([], "expected a JSON object, got list"),
+        *(({k: v for k, v in written.items() if k != key}, f"no '{key}'") for key in asking.RUN_JSON),
+        *((written | {key: None}, f"'{key}' None") for key in asking.RUN_JSON),
+        (written | {"arms": [3]}, "'arms' [3]"),
+        (written | {"metrics": {"x": 3}}, "'metrics' {'x': 3}"),
+        (written | {"people": "many"}, "'people' 'many'"),
+    ]
+    for run, words in changes:
+        (out / "run.json").write_text(json.dumps(run), encoding="utf-8")
+        assert cli.main(["report", str(out)]) == 2
+        told = capfd.readouterr()
+        assert words in told.err and "run.json" in told.err and told.err.count("\n") == 1 and not told.out
+        assert (out / "report.html").read_bytes() == page
+
+
 def test_a_report_with_the_effects_of_others_is_bad_input(
     small: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -224,6 +251,34 @@ def test_devices_are_asked_of_xla_unless_the_user_has(monkeypatch: pytest.Monkey
     assert os.environ["XLA_FLAGS"] == "--xla_dump_to=x --xla_force_host_platform_device_count=4"
     asking.force_devices(8)
     assert os.environ["XLA_FLAGS"].endswith("count=4")
+
+
+@pytest.mark.parametrize("option", ["agents", "steps", "seeds", "devices", "checkpoint-every"])
+@pytest.mark.parametrize("text", ["", " ", "nan", "inf", "True", "1e400", "9" * 5000, "a\0b", "0x10", "\x1b[1m"])
+def test_what_no_option_can_be_is_one_line(
+    option: str, text: str, small: Path, asked: list[object], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["run", str(small), f"--{option}={text}"]) == 2
+    told = capfd.readouterr().err
+    assert told.startswith(f"lpm: --{option}: expected") and told[:-1].isprintable() and len(told) < 200 and not asked
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "--out=", "--out= ", "--out=a\0b", "--out=/", "--draws=", "--draws=a\0b", "--arms=", "--arms=a\0b",
+        "--backend=", "--set=", "--set=sir.beta", "--set=sir.beta=nan", "--set=sir.beta=1e999", "--set=sir.beta=a\0b",
+        "--set=sir.beta=" + "9" * 5000, "--set=title=\udcff", "--devices=2147483647",
+    ],  # fmt: skip
+    ids=lambda text: ascii(text)[:24],
+)  # fmt: skip
+def test_what_no_text_can_be_is_one_line(
+    argument: str, small: Path, asked: list[object], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["run", str(small), argument]) == 2
+    told = capfd.readouterr().err
+    option = argument.split("=")[0]
+    assert told.startswith(f"lpm: {option}") and told[:-1].isprintable() and len(told) < 200 and not asked
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 
 import lpm
 from lpm import asking
-from lpm.errors import InputError
+from lpm.errors import Fault, InputError
 from lpm.scenarios import execution, loader
 from lpm.scenarios.options import RunOptions
 from tests.inputs import small
@@ -75,9 +75,86 @@ def test_bad_input_names_what_was_given(small: Path, tmp_path: Path, monkeypatch
         with pytest.raises(InputError, match=re.escape(words)) as told:
             lpm.run(small, **asked)
         assert "\n" not in str(told.value) and "--" not in str(told.value)
-    with pytest.raises(InputError, match="scenario: expected a built-in name"):
-        lpm.run(3)  # type: ignore[arg-type]
+    for scenario in (3, "", "a\0b"):
+        with pytest.raises(InputError, match="scenario: expected a built-in name"):
+            lpm.run(scenario)  # type: ignore[arg-type]
     assert not (tmp_path / "runs").exists()
+
+
+NUMBERS = ("agents", "steps", "seeds", "devices", "checkpoint_every")
+NO_NUMBERS = (
+    10**400, 10**5000, float("nan"), float("inf"), np.float32("nan"), np.datetime64("NaT"), True, 0, -1, 1j,
+    "", " ", "a\0b", "9" * 5000, "1e9999", b"3", {},
+)  # fmt: skip
+TEXTS = ("out", "draws", "arms", "backend")
+NO_TEXTS = ("", " ", "a\0b", [""], ["a\0b"], [], b"", float("nan"), 10**5000, [10**5000], True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, value) for name in NUMBERS for value in NO_NUMBERS),
+        *((name, value) for name in TEXTS for value in NO_TEXTS),
+        *(("set", {"sir.beta": value}) for value in NO_NUMBERS if value != 0),
+        *(("set", f"sir.beta={value}") for value in ("nan", "9" * 5000, "a\0b", "-inf", "")),
+        ("set", {"name": "\udcff"}),
+        ("set", {"": 1}),
+        ("seeds", range(10**30)),
+        ("seeds", [10**5000]),
+        ("devices", 2**31 - 1),
+        ("out", "/"),
+    ],
+    ids=lambda value: ascii(value)[:20] if isinstance(value, str) else type(value).__name__,
+)
+def test_what_no_argument_can_be_is_one_line(
+    name: str, value: Any, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(execution, "run", lambda *_: pytest.fail("it was run"))
+    with pytest.raises(InputError, match=f"^{name}") as told:
+        lpm.run(small, **{name: value}, quiet=True)
+    assert str(told.value).isprintable() and len(str(told.value)) < 300
+
+
+def test_only_options_are_told_as_keywords(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not what stands in quotes, not in paths that were given, and not a command that can be copied."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my --set of runs").touch()
+    other = tmp_path / "x --agents y.toml"
+    other.write_text(small.read_text().replace('"contacts"', '"o\'s --seeds x"'), encoding="utf-8")
+    cases: list[tuple[Path, dict[str, Any], str]] = [
+        (small, {"out": "my --set of runs"}, "out my --set of runs: expected a folder, got a file"),
+        (small, {"draws": "at --resume"}, "draws: expected 'prior', or a .csv or .parquet file, got 'at --resume'"),
+        (small, {"arms": ["is --quiet 's"]}, "arms: unknown arm 'is --quiet 's'"),
+        (small, {"set": {"--agents": 3}}, "set --agents: unknown path '--agents'"),
+        (small, {"set": ["--agents=3"]}, "set --agents: unknown path '--agents'"),
+        (small, {"set": {"sir.--set": 3}}, "set sir.--set: unknown parameter of 'sir' '--set'"),
+        (other, {}, f"{other}: arms[1].interventions[0].scale: unknown layer or parameter 'contacts'"),
+        (other, {}, "; there are: o's --seeds x, sir.beta"),
+    ]
+    for scenario, asked, words in cases:
+        with pytest.raises(InputError, match=re.escape(words)):
+            lpm.run(scenario, **asked)
+    folder = lpm.run(small, out=tmp_path / "out", steps=1, seeds=1, arms="baseline", quiet=True)
+    with pytest.raises(InputError, match=r"^resume: .* to go on .*: lpm run .* --out .* --resume$"):
+        lpm.run(small, out=folder, resume=True)
+
+
+def test_a_fault_of_the_machine_is_public(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> Path:
+        raise Fault("--out x: no space left on device; --resume goes on")
+
+    monkeypatch.setattr(execution, "run", full)
+    with pytest.raises(lpm.Fault, match="^out x: no space left on device; resume=True goes on$"):
+        lpm.run(small, out=tmp_path / "out", quiet=True)
+    assert lpm.Fault is Fault and "Fault" in dir(lpm) and "Fault:" in str(lpm.run.__doc__)
+
+
+def test_a_folder_can_be_the_one_that_one_is_in(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(execution, "run", lambda scenario, options, progress: options.out)
+    assert lpm.run(small, out=".", quiet=True) == tmp_path / "here"
 
 
 def test_what_python_and_numpy_call_whole_numbers_are_taken(

@@ -147,6 +147,7 @@ def test_every_key_is_described() -> None:
 def test_the_annotated_example_has_every_common_key_and_loads(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["schema", "--example"]) == 0
     text = capsys.readouterr().out
+    assert text.endswith("\n") and not text.endswith("\n\n"), "an empty line at the end"
     scenario = loader.validate(tomllib.loads(text), ".", "annotated")
     common = """set_column scale_column where share top neighbours_of uptake capacity every delay duration cost at until
         when scale set reduce shift omit label title by flow stock mean unit source prior series surveys report_from

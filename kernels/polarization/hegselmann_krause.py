@@ -9,8 +9,8 @@ decided the same way everywhere. Opinions run from -1 to 1: :math:`\epsilon` is 
 
 Reference: R. Hegselmann and U. Krause, 2002, "Opinion dynamics and bounded confidence: models, analysis and
 simulation", JASSS 5(3) 2, https://www.jasss.org/5/3/2.html; convergence: J. Lorenz, 2007,
-doi:10.1142/S0129183107011789. Who is near is a hard choice, compared in integers: gradients by common random
-numbers.
+doi:10.1142/S0129183107011789. Gradients between choices, by the weight, first opinions and their spread: who
+is near is held, so that they leave out who crosses the threshold, and there is none by epsilon.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from lpm.network import Layer
 from lpm.ops.collective import gather_rows
 from lpm.ops.fixed import Fixed
 from lpm.ops.neighbours import sum_neighbours
+from lpm.ops.straight import straight
 from lpm.random import Key
 from lpm.types import Array, Columns, Tables
 
@@ -48,7 +49,8 @@ class HegselmannKrause(Kernel):
     name = "hegselmann-krause"
     columns = (OPINION,)
     writes = ("opinion",)
-    gradient = "common random numbers"
+    gradient = "between choices"
+    hard = ("epsilon",)
 
     @jax.tree_util.register_dataclass
     @dataclass(frozen=True)
@@ -92,28 +94,33 @@ class HegselmannKrause(Kernel):
         """Return the opinions after one step."""
         layer = one_layer(networks, cls.name)
         opinion, here = tables["agents"]["opinion"], tables["agents"]["present"]
-        units = fixed_point(opinion, here)
+        units, value = fixed_point(opinion, here), opinion * jnp.float32(2.0**UNIT_BITS)
         reach = jnp.round(params.epsilon * jnp.float32(2.0**UNIT_BITS)).astype(jnp.int32)
         if layer.complete:
-            heard, count = _among_all(units, reach, layer.shards)
+            heard, count = _among_all(units, value, reach, layer.shards)
         else:
 
-            def near(theirs: Array, ours: Array, _: Any) -> tuple[Fixed, Array]:
-                close = jnp.abs(theirs - ours) <= reach
-                return Fixed(jnp.where(close, theirs, 0)), close
+            def near(theirs: tuple[Array, Array], ours: Array, _: Any) -> tuple[Fixed, Array]:
+                close = jnp.abs(theirs[0] - ours) <= reach
+                return Fixed(*(jnp.where(close, each, 0) for each in theirs)), close
 
-            others, number = sum_neighbours(layer, near, units, units, where=here, bits=0)
-            heard, count = others + units.astype(jnp.float32), number + 1
+            others, number = sum_neighbours(layer, near, (units, value), units, where=here, bits=0)
+            heard, count = others + straight(units.astype(jnp.float32), value), number + 1
         mean = heard / count.astype(jnp.float32) * jnp.float32(2.0**-UNIT_BITS)
         return {"opinion": moved(opinion, mean, share_of_step(params.weight, clock.dt, layer), here)}
 
 
-def _among_all(units: Array, reach: Array, shards: int) -> tuple[Array, Array]:
+def _among_all(units: Array, value: Array, reach: Array, shards: int) -> tuple[Array, Array]:
     """Return the sum and number of all opinions within reach, one's own included: two cuts in the sorted opinions."""
-    everyone = jnp.sort(gather_rows(units, shards))  # the absent, NOBODY, come last and are in reach of no one present
+    all_ = gather_rows(units, shards)
+    everyone = jnp.sort(all_)  # the absent, NOBODY, come last and are in reach of no one present
     first = jnp.searchsorted(everyone, units - reach, side="left").astype(jnp.int32)
     beyond = jnp.searchsorted(everyone, units + reach, side="right").astype(jnp.int32)
     with jax.enable_x64(True):
         listed = jnp.where(everyone < NOBODY, everyone, 0).astype(jnp.int64)
         ends = jnp.concatenate([jnp.zeros(1, jnp.int64), jnp.cumsum(listed)])
-        return (ends[beyond] - ends[first]).astype(jnp.float32), jnp.maximum(beyond - first, 1)
+        heard = (ends[beyond] - ends[first]).astype(jnp.float32)
+    # what derivatives are made of, in the same order; where none is asked for the compiler drops it
+    smooth = jnp.where(all_ < NOBODY, gather_rows(value, shards), 0)[jnp.argsort(all_)]
+    sums = jnp.append(0, jnp.cumsum(smooth))
+    return straight(heard, sums[beyond] - sums[first]), jnp.maximum(beyond - first, 1)

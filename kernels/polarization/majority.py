@@ -24,7 +24,14 @@ import jax.numpy as jnp
 
 from lpm.kernel import Kernel, parameter, register
 from lpm.kernels.polarization.opinions import VOTE, first_votes, one_layer
-from lpm.kernels.polarization.revisions import MEANING, Revisions, in_turn, revisions_of_step, who_revises
+from lpm.kernels.polarization.revisions import (
+    MEANING,
+    Revisions,
+    check_revisions,
+    in_turn,
+    revisions_of_step,
+    who_revises,
+)
 from lpm.network import Layer
 from lpm.ops.neighbours import sum_neighbours
 from lpm.ops.sequences import Draws, one_by_one_on_sums
@@ -62,6 +69,11 @@ class Majority(Kernel):
             source="guess",
             prior=("beta", 2, 8),
         )
+
+    @classmethod
+    def check(cls, params: Any, where: str, dt: float = 1.0) -> None:
+        """Refuse steps of more revisions, one after the other, than anybody waits for."""
+        check_revisions(params, where, dt)
 
     @classmethod
     def init(cls, key: Key, tables: Tables, params: Any, clock: Any) -> Columns:

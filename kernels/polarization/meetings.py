@@ -26,7 +26,7 @@ from lpm.network import Layer
 from lpm.ops.collective import gather_rows
 from lpm.ops.matching import match_ties
 from lpm.ops.pairs import match_pairs
-from lpm.ops.sequences import Draws, pair_by_pair
+from lpm.ops.sequences import Draws, pair_by_pair, refuse_endless
 from lpm.population import Column
 from lpm.random import Key, agent_bits, bits, happens, purpose, threshold
 from lpm.types import Array, Columns
@@ -159,8 +159,10 @@ def of_partner(values: Array, pairs: Pairs, shards: int) -> Array:
 
 
 def at_most_one(params: Any, where: str, dt: float) -> None:
-    """Raise `InputError` where the pairs of a matching would talk more than once a step."""
-    if params.schedule == "random pairs" and float(params.meetings) * dt > 1:
+    """Raise `InputError` where the pairs of a matching would talk more than once a step, or a sequence be endless."""
+    if params.schedule == "random-sequential":
+        refuse_endless(params.meetings, f"{where}.meetings", dt)
+    elif float(params.meetings) * dt > 1:
         raise InputError(
             f"{where}.meetings: expected at most {1 / dt:g} (one a step), got {float(params.meetings):g}; use shorter "
             'steps, or schedule = "random-sequential"'

@@ -25,7 +25,14 @@ import jax.numpy as jnp
 from lpm.errors import InputError
 from lpm.kernel import Kernel, parameter, register
 from lpm.kernels.polarization.opinions import VOTE, first_votes, one_layer
-from lpm.kernels.polarization.revisions import MEANING, Revisions, in_turn, revisions_of_step, who_revises
+from lpm.kernels.polarization.revisions import (
+    MEANING,
+    Revisions,
+    check_revisions,
+    in_turn,
+    revisions_of_step,
+    who_revises,
+)
 from lpm.network import Layer
 from lpm.ops.collective import gather_rows
 from lpm.ops.encounters import meet_one
@@ -83,9 +90,10 @@ class QVoter(Kernel):
 
     @classmethod
     def check(cls, params: Any, where: str, dt: float = 1.0) -> None:
-        """Refuse a lobby that is not a whole number."""
+        """Refuse a lobby that is not a whole number, and steps of more revisions than anybody waits for."""
         if float(params.lobby) % 1:
             raise InputError(f"{where}.lobby: expected a whole number, got {float(params.lobby):g}")
+        check_revisions(params, where, dt)
 
     @classmethod
     def init(cls, key: Key, tables: Tables, params: Any, clock: Any) -> Columns:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from lpm.kernel import parameter
 from lpm.kernels.polarization.opinions import share_of_step
 from lpm.network import Layer
+from lpm.ops.sequences import refuse_endless
 from lpm.random import Key, agent_bits, happens, purpose, threshold
 from lpm.types import Array, Columns
 
@@ -49,6 +50,12 @@ class Revisions:
 def in_turn(params: Any) -> bool:
     """Return whether agents revise one after the other."""
     return params.schedule == "random-sequential"
+
+
+def check_revisions(params: Any, where: str, dt: float) -> None:
+    """Raise `InputError` where a step would hold an endless sequence of revisions."""
+    if in_turn(params):
+        refuse_endless(params.revision, f"{where}.revision", dt)
 
 
 def who_revises(key: Key, agents: Columns, revision: Array, dt: float, layer: Layer) -> Array:

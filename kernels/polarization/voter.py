@@ -26,7 +26,14 @@ import jax.numpy as jnp
 from lpm.errors import InputError
 from lpm.kernel import Kernel, parameter, register
 from lpm.kernels.polarization.opinions import VOTE, first_votes, one_layer
-from lpm.kernels.polarization.revisions import MEANING, Revisions, in_turn, revisions_of_step, who_revises
+from lpm.kernels.polarization.revisions import (
+    MEANING,
+    Revisions,
+    check_revisions,
+    in_turn,
+    revisions_of_step,
+    who_revises,
+)
 from lpm.network import Layer
 from lpm.ops.collective import gather_rows
 from lpm.ops.encounters import meet_one
@@ -57,6 +64,11 @@ class Voter(Kernel):
             source="guess; with 1 the unit of time is N events (Sood & Redner, 2005)",
             prior=("beta", 5, 5),
         )
+
+    @classmethod
+    def check(cls, params: Any, where: str, dt: float = 1.0) -> None:
+        """Refuse steps of more revisions, one after the other, than anybody waits for."""
+        check_revisions(params, where, dt)
 
     @classmethod
     def init(cls, key: Key, tables: Tables, params: Any, clock: Any) -> Columns:

@@ -8,11 +8,12 @@ values of all agents, so that the number of devices changes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 
+from lpm.errors import InputError
 from lpm.network import Layer
 from lpm.ops.collective import AXIS, gather_rows, own_rows
 from lpm.ops.encounters import Events, events_of_agents, events_of_ties, ranked, rounded_by_chance
@@ -23,6 +24,28 @@ from lpm.types import Array, Columns
 State = TypeVar("State")
 Draws = Mapping[str, Array]
 """uint32 draws of one event by the name of their purpose."""
+
+MOST_EVENTS = 1_000
+"""Most events of an agent that a step is asked for. A guess: at some 1e7 events a second such a step of a million
+agents takes minutes, and shorter steps play the same events with progress, measures and policy between them."""
+
+
+def refuse_endless(rate: Any, where: str, dt: float) -> None:
+    """Refuse a step of more events than anybody waits for.
+
+    Args:
+        rate: Expected events of an agent a day.
+        where: Path of the parameter, named in the error.
+        dt: Length of a step in days.
+
+    Raises:
+        InputError: More than `MOST_EVENTS` an agent.
+    """
+    if float(rate) * dt > MOST_EVENTS:
+        raise InputError(
+            f"{where}: expected at most {MOST_EVENTS / dt:g} ({MOST_EVENTS:,} events an agent a step), got "
+            f"{float(rate):g}; use shorter steps or a lower rate"
+        )
 
 
 def in_rounds(

@@ -105,8 +105,10 @@ def test_step_reads_and_writes_what_it_declares(bench: Bench):
         return begun, kernel.step(random.root(1), tables, {"contacts": layer}, ready, clock)
 
     params = jax.tree.map(lambda leaf: leaf[0], bench.member(1).params[kernel.name])
-    layer = bench.small.world.layers["contacts"]
+    layer = bench.seen()
     begun, moved = jax.eval_shape(one, dict(bench.people.columns), bench.tables, layer, params)
+    if kernel.rewires and bench.ties:
+        assert jax.eval_shape(lambda ties: ties, layer) == moved.pop("ties")["contacts"], "other slots of ties"
     declared = {table: {column.name: column for column in columns} for table, columns in kernel.tables.items()}
     own = set(moved) - set(declared)
     assert own == set(kernel.writes), f"step returns {own}, `writes` says {set(kernel.writes)}"

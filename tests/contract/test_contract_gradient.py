@@ -64,14 +64,14 @@ def people(kernel: type[Kernel]) -> dict[str, Any]:
     return columns | {name: values.astype(np.float32) for name, values in ({"opinion": opinion} | floats).items()}
 
 
-def world(name: str, backend: str, **more: float) -> tuple[type[Kernel], Any, dict[str, Any], Any]:
+def world(name: str, backend: str, place: str = "rows", **more: float) -> tuple[type[Kernel], Any, dict[str, Any], Any]:
     """Return a kernel, its parameters, people and layer; spreads and shares stay away from their bounds."""
     kernel = find(name, "test")
     values = values_of(kernel) | FAR.get(name, {}) | {k: 0.8 for k in ("spread",) if k in values_of(kernel)} | more
     texts = {key for key, each in declarations(kernel.Params).items() if each.choices}
     given = {key: jnp.asarray(value, jnp.float32) for key, value in values.items() if key not in texts}
     with using(backend):
-        layer = jax.tree.map(jnp.asarray, layout(network(), width=row_width()))
+        layer = jax.tree.map(jnp.asarray, layout(network(place), width=row_width()))
     return kernel, replace(kernel.Params(), **given), jax.tree.map(jnp.asarray, people(kernel)), layer
 
 
@@ -145,7 +145,20 @@ def test_derivatives_are_those_of_differences(name: str, backend: str, begin: bo
 
     Parameters that act at the start only are tried on people who begin there.
     """
-    kernel, params, agents, layer = world(name, backend, **(OPEN.get(name, {}) if begin else {}))
+    compared(name, backend, begin)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.parametrize("begin", [False, True], ids=["given", "begun"])
+def test_derivatives_under_complete_mixing_are_those_of_differences(name: str, begin: bool):
+    """The same where everybody meets everybody, of which no backend makes loops."""
+    compared(name, "xla", begin, "complete mixing")
+
+
+def compared(name: str, backend: str, begin: bool, place: str = "rows") -> None:
+    """Fail where a derivative of a kernel in such a place is not that of its differences."""
+    kernel, params, agents, layer = world(name, backend, place, **(OPEN.get(name, {}) if begin else {}))
     declared = declarations(kernel.Params)
     free = [key for key in declared if key not in kernel.hard and not declared[key].choices]
     keys = [key for key in free if declared[key].initial <= begin]

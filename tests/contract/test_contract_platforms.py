@@ -1,39 +1,62 @@
 """The contract of a kernel, third part: backends, devices, batches and step lengths.
 
 The quick suite tries the kernels of QUICK (state of whole numbers, and of floats), `pytest -m full`
-the others. Everything but the test of the step length is
-exact, and that says its false-alarm rate.
+the others. Everything but the test of the step length is exact, and that says its false-alarm rate.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lpm.kernel import declarations, find, kernels
-from lpm.network import layout
-from lpm.simulation import World
+from lpm import random
+from lpm.clock import Clock
+from lpm.kernel import Kernel, declarations, find, kernels
+from lpm.ops.dispatch import using
 
 from .world import DT, STEPS, Bench, bench_for, bench_of, equal, every_column, network, people_of
 
 SEEDS = 100
 QUICK = ("degroot", "sir")
+TIMELESS = (
+    "choice",
+    "complex-contagion",
+    "crowd",
+    "framed-feed",
+    "herd-market",
+    "independent-cascade",
+    "information-cascade",
+    "linear-threshold",
+)
+"""Kernels of rounds, whose parameters say nothing about time: a step is a round, however long."""
 OWN_TRAITS = {"persuasion": ("susceptibility", "reinforcement")}
 """Columns of agents that set their pace: the kernel's own, where values drawn within the bounds are 1 a day."""
 
 each = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in QUICK else (pytest.mark.full,)) for name in kernels()]
 )
+timed = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in QUICK else (pytest.mark.full,))
+        for name in kernels()
+        if name not in TIMELESS
+    ],
+)
 
 
-def made(name: str, **more: Any) -> Bench:
+def made(name: str, place: str = "rows", **more: Any) -> Bench:
     kernel = find(name, "test")
-    return bench_of(kernel, DT, people_of(kernel), network(), **more) if more else bench_for(kernel)
+    if not more:
+        return bench_for(kernel, place)
+    return bench_of(kernel, DT, people_of(kernel), network(place), place == "moving ties", **more)
 
 
 @each
@@ -43,9 +66,9 @@ def test_backends_agree(name: str):
     found: dict[str, list[dict[str, Any]]] = {}
     for backend, width in (("xla", None), ("numba", 1)):
         forced = first.on(backend)
-        world = World(forced.small.simulation.place({"contacts": layout(forced.network, width=width)}))
+        forced = forced if forced.ties else forced.with_rows(forced.network, width)
         starts = (dict(forced.people.columns), forced.init(3))
-        found[backend] = [forced.after(s, 11, world, count=count) for s in starts for count in (1, STEPS)]
+        found[backend] = [forced.after(s, 11, count=count) for s in starts for count in (1, STEPS)]
     floating = [n for n, v in found["xla"][0].items() if v.dtype.kind == "f"]
     for number, (one, other) in enumerate(zip(found["xla"], found["numba"], strict=True)):
         if number % 2 == 0:
@@ -63,8 +86,9 @@ def test_devices_agree(name: str, shards: int):
     """One device against several: every bit of ten steps from the kernel's own start."""
     alone, spread = made(name), made(name, shards=shards)
     expected = alone.after(alone.init(5), 5)
-    state = spread.small.simulation.start(spread.small.agents, spread.member(5), spread.tables)
-    done, _ = spread.small.simulation.advance(state, spread.member(5), spread.small.world, 0, STEPS)
+    done, _ = spread.small.simulation.advance(
+        spread.begun(spread.member(5)), spread.member(5), spread.small.world, 0, STEPS
+    )
     size = alone.people.size
     found = {c: v if "." in c else v[:size] for c, v in every_column(done).items()}
     assert equal(expected, found)
@@ -85,8 +109,7 @@ def test_batches_agree(name: str, monkeypatch: pytest.MonkeyPatch):
     ends: list[list[dict[str, Any]]] = [[alone.after(alone.init(seed), seed) for seed in (1, 2)]]
     for batching in ("map", "vmap"):
         batch = made(name, batching=batching)
-        state = batch.small.simulation.start(batch.small.agents, pair, batch.tables)
-        done, _ = batch.small.simulation.advance(state, pair, batch.small.world, 0, STEPS)
+        done, _ = batch.small.simulation.advance(batch.begun(pair), pair, batch.small.world, 0, STEPS)
         members = [jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], done) for i in range(2)]
         ends.append([every_column(member) for member in members])
     for other in ends[1:]:
@@ -106,7 +129,38 @@ def summary(bench: Bench, runs: Sequence[Mapping[str, Any]], dt: float) -> dict[
     return told
 
 
-@each
+def test_kernels_of_rounds_are_these():
+    """No rate and no duration among their parameters; every other kernel has one and follows the length of a step."""
+
+    def timed(kernel: type[Kernel]) -> bool:
+        units = {declared.unit for declared in declarations(kernel.Params).values()}
+        return any(unit == "day" or unit.endswith("/day") for unit in units)
+
+    assert tuple(sorted(name for name, kernel in kernels().items() if not timed(kernel))) == TIMELESS
+
+
+@pytest.mark.parametrize("name", TIMELESS)
+def test_kernels_of_rounds_do_not_see_the_length_of_a_step(name: str):
+    """What is traced for steps of half a day and of a quarter is the same program."""
+    bench = made(name)
+    kernel, key = bench.kernel, random.root(1)
+
+    def lived(dt: float) -> Any:
+        def one(agents: Any, others: Any, layer: Any, params: Any) -> Any:
+            clock, tables = Clock(jnp.int32(3), dt, 1), {**others, "agents": agents}
+            ready = kernel.prepare(params, tables, clock)
+            return kernel.init(key, tables, ready, clock), kernel.step(key, tables, {"contacts": layer}, ready, clock)
+
+        params = jax.tree.map(lambda leaf: leaf[0], bench.member(1).params[kernel.name])
+        with using("xla"):
+            return jax.make_jaxpr(one)(dict(bench.people.columns), bench.tables, bench.seen(), params)
+
+    one, other = lived(DT), lived(DT / 2)
+    assert all(np.array_equal(a, b) for a, b in zip(one.consts, other.consts, strict=True))
+    assert re.sub("0x[0-9a-f]+", "", str(one)) == re.sub("0x[0-9a-f]+", "", str(other)), "a round looks at clock.dt"
+
+
+@timed
 def test_half_the_step_moves_a_rate_kernel_by_its_order(name: str):
     """One day, and five, in steps of a half and of a quarter of a day differ by at most 6 % of what they changed.
 
@@ -116,13 +170,10 @@ def test_half_the_step_moves_a_rate_kernel_by_its_order(name: str):
     """
     bench = made(name)
     kernel = bench.kernel
-    units = {declared.unit for declared in declarations(kernel.Params).values()}
-    if not any(unit == "day" or unit.endswith("/day") for unit in units):
-        pytest.skip("no parameter is a rate or a duration")
-    fine = bench_of(kernel, DT / 2, bench.people, bench.network)
+    fine = bench_of(kernel, DT / 2, bench.people, bench.network, bool(bench.ties))
     start = dict(bench.people.columns)
-    if name in OWN_TRAITS:
-        start |= {column: values for column, values in bench.init(5).items() if column in OWN_TRAITS[name]}
+    if kernel.name in OWN_TRAITS:
+        start |= {column: values for column, values in bench.init(5).items() if column in OWN_TRAITS[kernel.name]}
     for name in kernel.writes:
         if bench.people.schema[name].unit == "step":
             start[name] = np.zeros_like(start[name])

@@ -1,4 +1,7 @@
-"""A kernel among random people on a small random network, compiled once: what the contract is tried on."""
+"""A kernel among random people on a small network, compiled once: what the contract is tried on.
+
+The network is a random one, whose ties are fixed or may move (a dynamic layer), or complete mixing.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from lpm.kernel import Kernel, declarations, kernels
-from lpm.network import Network
+from lpm.network import Network, layout
+from lpm.ops.neighbours import row_width
 from lpm.policy import policy_data
 from lpm.population import IDENTITY, Column, Population
 from lpm.simulation import Member, Simulation, State, World
+from lpm.ties import Ties, from_network, pairs
+from lpm.types import HostArray
 
 from ..conftest import Small, carried, graph
 
@@ -33,6 +39,9 @@ SIZE, STEPS, DT = 600, 10, 0.5
 LEVELS = ("a", "b", "c")
 ROWS = 64  # of every table beside "agents" but "globals"
 SEEDS = 100
+SPARE = 50  # dead slots of a dynamic layer
+PLACES = ("rows", "complete mixing", "moving ties")
+"""What the one layer of the contract can be: a random network of fixed ties, no network, or one of tie slots."""
 
 
 def everyone() -> dict[str, Column]:
@@ -77,7 +86,7 @@ def values_of(kernel: type[Kernel]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Bench:
-    """One kernel among random people on a random network, compiled once.
+    """One kernel among random people on one layer, compiled once.
 
     Attributes:
         kernel: The kernel.
@@ -86,6 +95,7 @@ class Bench:
         tables: Columns of the other tables that it declares, drawn at random, by table.
         small: The compiled simulation, steps of half a day.
         traces: One entry for every time that `step` was traced.
+        ties: The layer as it begins where its ties may move; else nothing.
     """
 
     kernel: type[Kernel]
@@ -94,6 +104,34 @@ class Bench:
     tables: dict[str, dict[str, Any]]
     small: Small
     traces: list[int]
+    ties: dict[str, Ties]
+
+    def seen(self) -> Any:
+        """Return the layer as the kernel's `step` finds it among its networks."""
+        if not self.ties:
+            return self.small.world.layers["contacts"]
+        ties = self.ties["contacts"]
+        return ties if self.kernel.rewires else ties.layer
+
+    def relabelled(self, order: HostArray) -> Bench:
+        """Return the same network among agents whose rows are in this order."""
+        network, place = self.network, np.argsort(order)
+        rows = [network.indices[network.indptr[i] : network.indptr[i + 1]] for i in order]
+        indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
+        indices = place[np.concatenate(rows)].astype(np.int32)
+        turned = replace(network, indptr=indptr, indices=indices)
+        ids = self.people.columns["id"][order]
+        return self.moved_to(turned, ids) if self.ties else self.with_rows(turned, row_width())
+
+    def moved_to(self, network: Network, ids: HostArray) -> Bench:
+        """Return the same on a dynamic layer that begins with the ties of a network among agents of these ids."""
+        return replace(self, network=network, ties={"contacts": slots(network, ids)})
+
+    def with_rows(self, network: Network, width: int | None) -> Bench:
+        """Return the same on the rows of a network, in blocks of this width."""
+        small = copy.copy(self.small)
+        small.world = World(small.simulation.place({"contacts": layout(network, width=width)}))
+        return replace(self, network=network, small=small)
 
     def on(self, backend: str) -> Bench:
         """Return the same on a backend."""
@@ -113,7 +151,11 @@ class Bench:
 
     def init(self, seed: int) -> dict[str, Any]:
         """Return the columns [rows] before the first step, those of other tables as "table.column"."""
-        return every_column(self.small.simulation.start(self.small.agents, self.member(seed), self.tables))
+        return every_column(self.begun(self.member(seed)))
+
+    def begun(self, members: Member) -> State:
+        """Return the states of a batch before the first step."""
+        return self.small.simulation.start(self.small.agents, members, self.tables, self.ties)
 
     def after(
         self, agents: Mapping[str, Any], seed: int, world: World | None = None, first: int = 0, count: int = STEPS
@@ -126,15 +168,24 @@ class Bench:
             for table, columns in self.tables.items()
         }
         placed = {name: jnp.expand_dims(values, 0) for name, values in simulation.place(own).items()}
-        state = State(placed, {}, {}, carried(simulation.model, own), others)
+        ties = jax.tree.map(lambda leaf: jnp.array(leaf)[None], self.ties)
+        state = State(placed, {}, {}, carried(simulation.model, own), others, ties)
         done, _ = simulation.advance(state, self.member(seed), world or self.small.world, first, count)
         return every_column(done)
 
 
 def every_column(state: State) -> dict[str, Any]:
-    """Return every column of the first member, those of other tables as "table.column"."""
+    """Return every column of the first member, those of other tables as "table.column".
+
+    The ties of a dynamic layer are "ties.layer", int64 [living ties, 2]: pairs of outside ids in ascending order.
+    """
     others = {f"{table}.{name}": values for table, c in state.tables.items() for name, values in c.items()}
-    return {name: np.asarray(values)[0] for name, values in (state.agents | others).items()}
+    found = {name: np.asarray(values)[0] for name, values in (state.agents | others).items()}
+    for name, batch in state.ties.items():
+        ties: Ties = jax.tree.map(lambda leaf: np.asarray(leaf)[0], batch)
+        assert not ties.overflow, "a tie found no slot"
+        found[f"ties.{name}"] = pairs(replace(ties, ends=found["id"][np.where(ties.alive[:, None], ties.ends, 0)]))
+    return found
 
 
 def others_of(kernel: type[Kernel], generator: np.random.Generator) -> dict[str, dict[str, Any]]:
@@ -145,8 +196,20 @@ def others_of(kernel: type[Kernel], generator: np.random.Generator) -> dict[str,
     }
 
 
-def bench_of(kernel: type[Kernel], dt: float, people: Population, network: Network, **more: Any) -> Bench:
-    """Return the kernel compiled for these people; `more` are arguments of `Small` (devices, batching)."""
+def slots(network: Network, ids: HostArray, shards: int = 1) -> Ties:
+    """Return a dynamic layer that begins with the ties of a network; it holds some more."""
+    padded = -(-len(ids) // shards) * shards
+    everybody = np.concatenate([ids, np.full(padded - len(ids), 0xFFFF_FFFF, np.uint32)])
+    return from_network(network, network.arcs // 2 + SPARE, everybody, padded, shards=shards)
+
+
+def bench_of(
+    kernel: type[Kernel], dt: float, people: Population, network: Network, moving: bool = False, **more: Any
+) -> Bench:
+    """Return the kernel compiled for these people; `more` are arguments of `Small` (devices, batching).
+
+    Where ties are `moving` the network is a dynamic layer's first.
+    """
     traces: list[int] = []
 
     class Counted(kernel):
@@ -159,13 +222,17 @@ def bench_of(kernel: type[Kernel], dt: float, people: Population, network: Netwo
     made = Small(kernel.name, network, people.size, (), steps=steps, dt=dt, population=people, **more)
     model = made.simulation.model
     made.simulation = Simulation(replace(model, behaviours=(replace(model.behaviours[0], kernel=Counted),)))
-    return Bench(kernel, people, network, others_of(kernel, np.random.default_rng(4)), made, traces)
+    ties: dict[str, Ties] = {}
+    if moving:
+        ties = {"contacts": slots(network, people.columns["id"], made.shards)}
+        made.world = World({})
+    return Bench(kernel, people, network, others_of(kernel, np.random.default_rng(4)), made, traces, ties)
 
 
 @functools.cache
-def bench_for(kernel: type[Kernel]) -> Bench:
+def bench_for(kernel: type[Kernel], place: str = "rows") -> Bench:
     """Return the kernel on one device, compiled once for all tests of the contract."""
-    return bench_of(kernel, DT, people_of(kernel), network())
+    return bench_of(kernel, DT, people_of(kernel), network(place), place == "moving ties")
 
 
 def people_of(kernel: type[Kernel]) -> Population:
@@ -178,8 +245,10 @@ def people_of(kernel: type[Kernel]) -> Population:
 
 
 @functools.cache
-def network() -> Network:
-    """Return the network of the contract."""
+def network(place: str = "rows") -> Network:
+    """Return the network of the contract: everybody's 8 contacts, among neighbours or under complete mixing."""
+    if place == "complete mixing":
+        return graph("complete", SIZE, contacts=8.0)
     return graph("erdos-renyi", SIZE, mean_degree=8.0)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from lpm.network import Network
+from lpm.ops.fixed import Fixed
+from lpm.ops.loops.program import text_of, written
 
 from ..conftest import graph
 from .trajectories import trajectory
@@ -110,3 +113,30 @@ def test_order_of_opinions_is_kept_under_complete_mixing():
     opinion = np.sort(begin(300, 5))
     for steps in (1, 3, 10):
         assert (np.diff(ran(graph("complete", 300), opinion, steps, epsilon=0.25)) >= 0).all()
+
+
+def test_what_serves_derivatives_is_no_operand_of_the_loop():
+    """The loop fetches one integer of every neighbour: opinions as floats, which derivatives are made of, are left out.
+
+    And the values of the sums are those of the same edge function without them.
+    """
+
+    def near(theirs: Any, ours: Any, _: Any) -> Any:
+        close = abs(theirs[0] - ours) <= 5
+        return Fixed(*(jnp.where(close, each, 0) for each in theirs)), close
+
+    def plain(theirs: Any, ours: Any, _: Any) -> Any:
+        close = abs(theirs - ours) <= 5
+        return Fixed(jnp.where(close, theirs, 0)), close
+
+    units, value = jnp.zeros(3, jnp.int32), jnp.zeros(3, jnp.float32)
+    told, operands, _ = text_of(near, None, ((units, value), units, {}), None, 0)
+    assert [place for place, _ in told["edge"]["inputs"]] == ["source", "receiver"]
+    assert all(one is other for one, other in zip(operands, (units, units), strict=True))
+    assert written(told) == written(text_of(plain, None, (units, units, {}), None, 0)[0])
+
+
+def test_an_edge_function_that_looks_at_nobody_is_a_loop():
+    """Every arc counts: one input is left, which the loop is not asked about."""
+    told, operands, _ = text_of(lambda theirs, ours, _: jnp.int32(1), None, (jnp.zeros(3), None, {}), None, 0)
+    assert told["edge"]["inputs"] == [["source", "float32"]] and len(operands) == 1

@@ -100,8 +100,29 @@ def _traced(function: Callable[..., Any], inputs: list[tuple[str, Any, int]]) ->
     lines: list[Any] = []
     _write(closed.jaxpr, names, lines, len(kinds))
     outputs = [_define(var, names, lines, len(kinds)) for var in closed.jaxpr.outvars]
+    kept, lines, outputs = _needed(kinds, lines, outputs)
     told = [str(aval.dtype) for aval in closed.out_avals]
-    return {"inputs": kinds, "lines": lines, "outputs": outputs, "kinds": told}, [*leaves, *consts], found[0]
+    program = {"inputs": [kinds[i] for i in kept], "lines": lines, "outputs": outputs, "kinds": told}
+    operands = [*leaves, *consts]
+    return program, [operands[i] for i in kept], found[0]
+
+
+def _needed(kinds: list[Any], lines: list[Any], outputs: list[int]) -> tuple[list[int], list[Any], list[int]]:
+    """Return the numbers of the inputs that an output depends on, and lines and outputs that count only what is needed.
+
+    A loop fetches what is among its inputs for every arc, and XLA computes it: what serves derivatives alone would cost
+    both. Sums keep their places, and one input is always left.
+    """
+    first, needed = len(kinds), {*outputs}
+    for number in reversed(range(len(lines))):
+        if first + number in needed:
+            needed.update(lines[number][2])
+    inputs = [i for i in range(first) if i in needed or kinds[i][0] == "sum"] or [0][:first]
+    kept = [*inputs, *(number for number in range(first, first + len(lines)) if number in needed)]
+    place = {old: new for new, old in enumerate(kept)}
+    left = [[name, kind, [place[g] for g in given], number] for name, kind, given, number in
+            (lines[i - first] for i in kept[len(inputs) :])]  # fmt: skip
+    return inputs, left, [place[i] for i in outputs]
 
 
 def written(told: dict[str, Any]) -> str:
