@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
-from collections.abc import Collection, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from lpm.errors import InputError, unknown
+from lpm.errors import InputError
+from lpm.given import LARGEST, check_value, one_of, shown, text
 
 if TYPE_CHECKING:
     from lpm.scenarios.schema import Scenario
@@ -22,22 +21,11 @@ BACKENDS = ("auto", "xla", "numba", "pallas")
 MOST_DEVICES = 1_024
 """Most devices: fewer than the parts of a CPU that XLA can make, more than a machine has accelerators. A guess."""
 
-LARGEST = 2**31 - 1
-"""The largest whole number that an option takes."""
-
 RUN_JSON: Mapping[str, type | tuple[type, ...]] = {
     "name": str, "steps": int, "agents": int, "people": (int, float), "seeds": list, "versions": dict, "arcs": dict,
     "seconds": dict, "arms": list, "metrics": dict, "layers": dict, "population": dict, "parameters": list,
 }  # fmt: skip
 """What a report needs of the run.json of a run; tables in the lists of `arms` and `parameters`, and in `metrics`."""
-
-MOST_SEEDS = 100_000
-"""Most seeds of a run."""
-
-_DIGITS = re.compile(r"\d{400}")
-"""A number that no float64 holds: 1.8e308 is the largest."""
-
-_WHOLE = re.compile(r"[+-]?\d+(_\d+)*(\.\d*)?([eE]\+?\d{1,4})?")
 
 
 def run(
@@ -150,11 +138,11 @@ def chosen(
     if isinstance(sets, Mapping):
         for path, value in sets.items():
             where = f"--set {text(path, '--set', 'paths such as sir.beta')}"
-            _check_value(value, where)
+            check_value(value, where)
             scenario = settings.replaced(scenario, path, value, where)
     else:
         for assignment in sets:
-            _check_value(assignment, "--set")
+            check_value(assignment, "--set")
             scenario = settings.apply_set(scenario, assignment)
     for option, path, value in (("--agents", "population.size", agents), ("--steps", "steps", steps)):
         if value is not None:
@@ -172,93 +160,6 @@ def chosen(
     if draws is not None:
         scenario = settings.with_draws(scenario, draws)
     return scenario
-
-
-def shown(value: Any) -> str:
-    """Return what was given as an error shows it: on one line, at most 60 characters, every one of them visible."""
-    if isinstance(value, int) and value.bit_length() > 200:  # Python refuses to write out thousands of digits
-        return f"a whole number of about {value.bit_length() * 0.30103:.0f} digits"  # log10(2) = 0.30103
-    try:
-        told = value if isinstance(value, str) else " ".join(repr(value).split())
-    except ValueError:
-        return f"a {type(value).__name__} that holds a number of thousands of digits"
-    told = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in told[:60]) + "..." * (len(told) > 60)
-    return f"'{told}'" if isinstance(value, str) else told
-
-
-def text(given: str, option: str, expected: str) -> str:
-    """Return a text that an option gives.
-
-    Raises:
-        InputError: It is blank, or holds a NUL, which no name and no path can have.
-    """
-    if not given.strip() or "\0" in given:
-        raise InputError(f"{option}: expected {expected}, got {shown(given)}")
-    return given
-
-
-def _check_value(value: Any, where: str) -> None:
-    """Refuse a value that no file could hold: an endless number, or text with a NUL or without an encoding."""
-    if isinstance(value, Mapping):
-        for each in cast("Mapping[Any, Any]", value).items():
-            _check_value(each, where)
-    elif isinstance(value, list | tuple):
-        for each in cast("Sequence[Any]", value):
-            _check_value(each, where)
-    elif isinstance(value, str):
-        if "\0" in value or value.encode("utf-8", errors="replace").decode() != value:
-            raise InputError(f"{where}: expected text that a file can hold, got {shown(value)}")
-        if _DIGITS.search(value):
-            raise InputError(f"{where}: expected numbers of fewer than 400 digits, got {shown(value)}")
-    elif isinstance(value, int) and value.bit_length() > 1024:
-        raise InputError(f"{where}: expected a number below 1.8e308, got {shown(value)}")
-
-
-def whole(text: str | None, option: str) -> int | None:
-    """Return the whole number that an option gives, written as 100000, 100_000 or 1e5; None where it is not given.
-
-    Raises:
-        InputError: Something else, or a number that is not between 1 and `LARGEST`.
-    """
-    if text is None:
-        return None
-    given = text.strip()
-    if not given.isascii() or not _WHOLE.fullmatch(given):
-        raise InputError(f"{option}: expected a whole number such as 100000, 100_000 or 1e5, got {shown(text)}")
-    number = Decimal(given)
-    if not 1 <= number <= LARGEST:
-        raise InputError(f"{option}: expected 1 to {LARGEST}, got {given[:30]}{'...' * (len(given) > 30)}")
-    if number != int(number):
-        raise InputError(f"{option}: expected a whole number, got {given[:30]}{'...' * (len(given) > 30)}")
-    return int(number)
-
-
-def one_of(text: str, names: Collection[str], option: str, kind: str) -> str:
-    """Return a name that an option can have.
-
-    Raises:
-        InputError: There is none of that name; the nearest, or what there is, is told.
-    """
-    if text not in names:
-        raise unknown(option, kind, text, names)
-    return text
-
-
-def seeds_of(text: str) -> int | list[int]:
-    """Return `--seeds`: a count, or a list of seeds.
-
-    Raises:
-        InputError: Neither.
-    """
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() and len(part) < 11 for part in parts):
-        raise InputError(f"--seeds: expected a number (4) or seeds by commas (3,5,8), got {shown(text)}")
-    numbers = [int(part) for part in parts]
-    if len(numbers) == 1 and not 1 <= numbers[0] <= MOST_SEEDS:
-        raise InputError(f"--seeds: expected 1 to {MOST_SEEDS:,} seeds, got {numbers[0]}")
-    if len({*numbers}) != len(numbers) or max(numbers) >= 2**31:
-        raise InputError(f"--seeds: expected different seeds below 2147483648, got {shown(text)}")
-    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def force_devices(count: int) -> None:
@@ -297,3 +198,53 @@ def folder_of_run(folder: Path) -> Path:
             got = f"'{key}' {shown(value)}" if key in run else f"no '{key}'"
             raise InputError(f"{file}: expected the run.json of a run, got one with {got}; run the scenario again")
     return folder
+
+
+def calibrate(
+    scenario: str | Path,
+    *,
+    data: str | Path | None = None,
+    fit: Sequence[str] | None = None,
+    until: Sequence[str] | None = None,
+    agents: int | None = None,
+    seeds: int = 2,
+    starts: int = 64,
+    draws: int = 200,
+    set: Mapping[str, Any] | Sequence[str] = (),
+    out: str | Path | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+) -> Path:
+    """Fit a scenario and return the folder of the fit; `lpm.calling.calibrate` says what the arguments are.
+
+    Raises:
+        InputError: Something that does not fit, told by the options of the command line.
+        KeyboardInterrupt: Stopped; its message says what is kept.
+    """
+    from lpm import progress
+    from lpm.fitting import command
+
+    for option, value, least in (("--seeds", seeds, 1), ("--starts", starts, 1), ("--draws", draws, 20)):
+        if value < least:
+            raise InputError(f"{option}: expected at least {least}, got {value}")
+    if resume and out is None:
+        raise InputError("--resume: expected --out with the folder of the fit to go on with")
+    asked = chosen(str(scenario), agents=agents, sets=set)
+    folder = command.default_folder(asked.name) if out is None else _folder(Path(out))
+    wanted = command.Asked(
+        folder,
+        tuple(path.strip() for path in fit or ()),
+        command.origins_of(until or ()),
+        None if data is None else str(data),
+        seeds,
+        starts,
+        draws,
+        resume,
+    )
+    try:
+        with progress.bar(quiet) as told, progress.heeding(told) as heeded:
+            return command.calibrate(asked, wanted, heeded)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"stopped: what was simulated is kept in {folder}; go on with --out {folder} --resume"
+        ) from None

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from lpm import asking
 from lpm.errors import CheckpointError, Fault, InputError
+from lpm.given import LARGEST, MOST_SEEDS, seeds_of, shown, whole
 
 _FLAGS = ("resume", "overwrite", "quiet", "save_agents")
 _OPTIONS = (
@@ -90,7 +91,7 @@ def run(
 
 
 def _misfit(name: str, expected: str, given: Any) -> InputError:
-    return InputError(f"{name}: expected {expected}, got {asking.shown(given)}")
+    return InputError(f"{name}: expected {expected}, got {shown(given)}")
 
 
 def _plain(value: Any) -> Any:
@@ -107,24 +108,24 @@ def _whole(value: Any, name: str) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise _misfit(name, "a whole number", value)
     if isinstance(value, str):
-        return asking.whole(value, name)
+        return whole(value, name)
     if isinstance(value, float) and not value.is_integer():
         raise _misfit(name, "a whole number", value)
-    if not 1 <= value <= asking.LARGEST:
-        raise _misfit(name, f"1 to {asking.LARGEST}", value)
+    if not 1 <= value <= LARGEST:
+        raise _misfit(name, f"1 to {LARGEST}", value)
     return int(value)
 
 
 def _seeds(value: Any) -> int | list[int] | None:
     value = _plain(value)
     if isinstance(value, str):
-        return asking.seeds_of(value)
+        return seeds_of(value)
     if isinstance(value, list | tuple | range):
-        if value[asking.MOST_SEEDS :]:
-            raise InputError(f"seeds: expected at most {asking.MOST_SEEDS:,} seeds, got more")
+        if value[MOST_SEEDS:]:
+            raise InputError(f"seeds: expected at most {MOST_SEEDS:,} seeds, got more")
         found = [_plain(each) for each in cast("Sequence[Any]", value)]
         for each in found:
-            if isinstance(each, bool) or not isinstance(each, int) or not 0 <= each <= asking.LARGEST:
+            if isinstance(each, bool) or not isinstance(each, int) or not 0 <= each <= LARGEST:
                 raise _misfit("seeds", "a number of seeds, or a list of whole numbers from 0 on", each)
         return found
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lpm.cli_calibrate import calibrate
 from lpm.cli_data import commands as data_commands
 from lpm.errors import Fault, InputError
 
@@ -29,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_commands, name="data")
+app.command()(calibrate)
 
 
 class Stopped(Exception):
@@ -129,15 +131,15 @@ def run(
 
     lpm run my-scenario.toml --set sir.beta=0.03 --checkpoint-every 50 --out runs/a   (with --resume after a stop)
     """
-    from lpm import asking
+    from lpm import asking, given
 
-    parts, every = asking.whole(devices, "--devices"), asking.whole(checkpoint_every, "--checkpoint-every")
+    parts, every = given.whole(devices, "--devices"), given.whole(checkpoint_every, "--checkpoint-every")
     try:
         done = asking.run(
             scenario,
-            agents=asking.whole(agents, "--agents"),
-            steps=asking.whole(steps, "--steps"),
-            seeds=None if seeds is None else asking.seeds_of(seeds),
+            agents=given.whole(agents, "--agents"),
+            steps=given.whole(steps, "--steps"),
+            seeds=None if seeds is None else given.seeds_of(seeds),
             draws=draws,
             arms=None if arms is None else arms.split(","),
             set=set_ or (),
@@ -201,15 +203,15 @@ def bench(
 
     Example: lpm bench sir --agents 1000000 --graph er --peers
     """
-    from lpm import asking
+    from lpm import asking, given
     from lpm import bench as timing
 
     timing.main(
         task,
-        agents=asking.whole(agents, "--agents") or 1,
-        graph=asking.one_of(graph, ("er", "ba", "ws"), "--graph", "network"),
-        steps=asking.whole(steps, "--steps") if steps else None,
-        backend=asking.one_of(backend, asking.BACKENDS, "--backend", "backend"),
+        agents=given.whole(agents, "--agents") or 1,
+        graph=given.one_of(graph, ("er", "ba", "ws"), "--graph", "network"),
+        steps=given.whole(steps, "--steps") if steps else None,
+        backend=given.one_of(backend, asking.BACKENDS, "--backend", "backend"),
         as_json=as_json,
         peers=peers,
     )

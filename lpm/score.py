@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from lpm.errors import InputError, unknown
+from lpm.types import HostArray
 
 OBSERVED = {"metric": pl.String, "start": pl.Date, "end": pl.Date, "group": pl.String, "value": pl.Float64}
 """Columns of `observed.parquet` (and `source`): people over the days start to end, both inclusive."""
@@ -68,6 +69,12 @@ def intervals(trajectory: pl.DataFrame, observed: pl.DataFrame, kinds: Mapping[s
     return pl.concat(parts).select(columns).sort("metric", "arm", "seed", "group", "start")
 
 
+def wape(observed: HostArray, told: HostArray) -> float | None:
+    """Return sum |told - observed| / sum observed over all values, None where nothing was observed (a sum of 0)."""
+    total = float(observed.sum())
+    return float(abs(told - observed).sum()) / total if total > 0 else None
+
+
 def score(trajectory: pl.DataFrame, observed: pl.DataFrame, kinds: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the weighted absolute percentage error of each arm and metric.
 
@@ -95,19 +102,18 @@ def score(trajectory: pl.DataFrame, observed: pl.DataFrame, kinds: Mapping[str, 
         )
         for arm in arms:
             mine = means.filter(pl.col("arm") == arm)
-            total = float(mine["observed"].sum())
-            wrong = float((mine["simulated"] - mine["observed"]).abs().sum())
+            observations, simulations = mine["observed"].to_numpy(), mine["simulated"].to_numpy()
             result.append(
                 {
                     "metric": metric,
                     "arm": arm,
-                    "wape": wrong / total if total > 0 else None,
+                    "wape": wape(observations, simulations),
                     "weeks": mine["start"].n_unique(),
                     "first": None if mine.is_empty() else str(mine["start"].min()),
                     "last": None if mine.is_empty() else str(mine["end"].max()),
                     "groups": mine["group"].n_unique(),
-                    "observed": total,
-                    "simulated": float(mine["simulated"].sum()),
+                    "observed": float(observations.sum()),
+                    "simulated": float(simulations.sum()),
                 }
             )
     return result

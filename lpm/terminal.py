@@ -153,3 +153,30 @@ def show_summary(folder: Path) -> None:
     for each in notes:
         screen.print(Text(each, style="dim"), soft_wrap=not screen.is_terminal)
     screen.print(Text(str(folder / "report.html"), style="bold"), soft_wrap=True)
+
+
+def show_fit(folder: Path) -> None:
+    """Print what a fit found: estimates with intervals, what follows from them, scores beside the best naive row."""
+    from lpm.calibration.forecast import means
+
+    facts = json.loads((folder / "fit.json").read_text(encoding="utf-8"))
+    screen = console()
+    screen.print(Text(facts["title"], style="bold"))
+    rows = [row for row in facts["parameters"] if row["origin"] == facts["parameters"][-1]["origin"]]
+    estimates = Table("parameter", "estimate", "90 % interval", "beware", box=None, header_style="dim")
+    for row in (*rows, *facts["results"]):
+        beware = "at its bound" if row.get("at_bound") else "" if row.get("identified", True) else "not identified"
+        span = "" if row["low"] is None else f"{row['low']:,.4g} to {row['high']:,.4g}"
+        estimates.add_row(row["name"], f"{row['estimate']:,.4g}", span, beware)
+    screen.print(estimates)
+    told = means(json.loads((folder / "score.json").read_text(encoding="utf-8")))
+    if told:
+        columns = ("series", "WAPE", "best naive", "WIS", "best naive", "within 90 %")
+        scores = Table(*columns, box=None, header_style="dim")
+        for row in told:
+            numbers = [row[key] for key in ("lpm_wape", "naive_wape", "lpm_wis", "naive_wis", "coverage90")]
+            scores.add_row(row["series"], *("" if number is None else f"{number:,.3g}" for number in numbers))
+        screen.print(scores)
+    for each in facts.get("notes", []):
+        screen.print(Text(f"Note: {each}", style="dim"), soft_wrap=not screen.is_terminal)
+    screen.print(Text(str(folder / "report.html"), style="bold"), soft_wrap=True)

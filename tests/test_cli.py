@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from lpm import asking, cli, doctor, results, terminal
+from lpm import asking, cli, doctor, given, results, terminal
 from lpm.errors import Fault, InputError
 from lpm.kernel import kernels
 from lpm.scenarios import loader
@@ -172,8 +172,8 @@ def test_run_passes_on_what_is_asked(
 
 @pytest.mark.parametrize("text", ["100000", "100_000", "1e5", "1E+5", "1.0e5", "100000.0", " 100000 "])
 def test_whole_numbers_as_people_write_them(text: str) -> None:
-    assert asking.whole(text, "--agents") == 100_000
-    assert asking.whole("1e6", "--agents") == 1_000_000 and asking.whole(None, "--agents") is None
+    assert given.whole(text, "--agents") == 100_000
+    assert given.whole("1e6", "--agents") == 1_000_000 and given.whole(None, "--agents") is None
 
 
 def test_a_report_of_what_is_no_run_says_what_it_expects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -239,10 +239,10 @@ def test_the_default_folder_is_the_next_free_one(
 
 
 def test_seeds() -> None:
-    assert asking.seeds_of("4") == 4 and asking.seeds_of("3, 5,8") == [3, 5, 8]
+    assert given.seeds_of("4") == 4 and given.seeds_of("3, 5,8") == [3, 5, 8]
     for wrong in ("", "-1", "1.5", "1,,2", "²", "4x", "1,1", "99999999999"):
         with pytest.raises(InputError):
-            asking.seeds_of(wrong)
+            given.seeds_of(wrong)
 
 
 def test_devices_are_asked_of_xla_unless_the_user_has(monkeypatch: pytest.MonkeyPatch) -> None:

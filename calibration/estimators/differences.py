@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lpm.calibration.errors import CalibrationError
-from lpm.calibration.estimators.jacobian import Jacobian, checked, covariance_of
+from lpm.calibration.estimators.jacobian import Jacobian, covariance_of, finite
 from lpm.calibration.problem import Problem
 from lpm.types import HostArray
 
@@ -57,14 +57,14 @@ class CommonRandomNumbers:
         if self.richardson:
             each = (4 * self._pairs(problem, u, seeds, self.h / 2) - each) / 3
         made = Jacobian(curves.mean(0), each.mean(0), covariance_of(curves), each, problem.simulations - before)
-        return checked(problem, made)
+        return finite(made)
 
     def _pairs(self, problem: Problem, u: HostArray, seeds: HostArray, h: float) -> HostArray:
         """Return the difference quotients [S, D, P]."""
-        steps = np.diag(h * problem.space.steps)  # [P, P]
+        widths = problem.space.widths(u)
+        steps = np.diag(h * widths)  # [P, P]
         points = np.concatenate([u + steps, u - steps])
         every = np.repeat(points, len(seeds), 0)
         found = problem.curves(every, np.tile(seeds, len(points)))
         up, down = found.reshape(2, len(u), len(seeds), -1)
-        width = 2 * h * problem.space.steps[:, None, None]
-        return np.transpose((up - down) / width, (1, 2, 0))
+        return np.transpose((up - down) / (2 * h * widths[:, None, None]), (1, 2, 0))

@@ -59,16 +59,27 @@ class Estimator(Protocol):
         ...
 
 
+def finite(found: Jacobian) -> Jacobian:
+    """Return a Jacobian without NaN.
+
+    Raises:
+        NotFiniteError: NaN or infinite entries.
+    """
+    if not np.isfinite(found.jacobian).all() or not np.isfinite(found.mean).all():
+        raise NotFiniteError("gradient: NaN or infinite entries")
+    return found
+
+
 def checked(problem: Problem, found: Jacobian) -> Jacobian:
-    """Return a Jacobian that can be followed.
+    """Return a Jacobian in which every parameter moves something.
 
     Raises:
         NotFiniteError: NaN or infinite entries.
         ZeroGradientError: Nothing that is observed moves with a parameter.
     """
-    if not np.isfinite(found.jacobian).all() or not np.isfinite(found.mean).all():
-        raise NotFiniteError("gradient: NaN or infinite entries")
-    still = [name for name, column in zip(problem.space.names, found.jacobian.T, strict=True) if not column.any()]
+    still = [
+        name for name, column in zip(problem.space.names, finite(found).jacobian.T, strict=True) if not column.any()
+    ]
     if still:
         raise ZeroGradientError(
             f"gradient: nothing that is observed moves with {', '.join(still)}; observe something that depends on it, "

@@ -104,8 +104,10 @@ class Importation(Kernel):
         draws = agent_bits(purpose(key, "order"), agents["id"])
         rank = rank_in_group(draws, agents["id"], place, count, clock.shards)
         expected = initial / jnp.maximum(weight, np.float32(1 / WEIGHT_UNIT))
-        first = bits(purpose(key, "offset"), 0).astype(jnp.float32) * np.float32(2.0**-32)
-        offset = (first + (jnp.cumsum(expected) - expected)) % 1.0
+        # shares of an agent as 2^-32 of it: sums that wrap round are exact, in whatever order a batch adds them up
+        share = ((expected % 1.0) * np.float32(2.0**24)).astype(jnp.uint32) << jnp.uint32(8)
+        before = bits(purpose(key, "offset"), 0) + jnp.cumsum(share, dtype=jnp.uint32) - share
+        offset = (before >> jnp.uint32(8)).astype(jnp.float32) * np.float32(2.0**-24)
         own = jnp.minimum(place, count - 1)
         turn = _units((rank + 1 - _at(offset, own)) * _at(weight, own))
         waiting = jnp.where((rank < 0) | (turn == jnp.uint32(MOST)), jnp.uint32(0), turn)

@@ -13,8 +13,6 @@ from lpm.report.wording import dated, escaped
 
 def page(folder: Folder) -> str:
     """Return the whole page as HTML."""
-    from plotly.offline import get_plotlyjs
-
     run = folder.run
     data = figures.data(folder)
     parts = [
@@ -36,6 +34,31 @@ def page(folder: Folder) -> str:
     body = "".join(f'<section id="{key}"><h2>{title}</h2>{content}</section>' for key, title, content in told)
     title = escaped(run.get("title") or run.get("name") or "Simulation")
     question = "".join(f'<p class="question">{escaped(dated(line))}</p>' for line in texts(run.get("description")))
+    main = f"""
+<header><div class="kicker">{_kicker(folder)}</div><h1>{title}</h1>{question}</header>
+{findings.notice(folder)}
+<p class="findings">{findings.key_findings(folder)}</p>
+{findings.cards(folder)}
+{findings.notes(folder)}
+<nav aria-label="Sections">{links}</nav>
+{body}
+<footer>{escaped(run.get("name") or "")} {escaped(_made(folder))}. Every figure of this page is in the files \
+trajectory.parquet, effects.parquet{_more(folder)} beside it.</footer>
+"""
+    return document(title, main, data, _resource("report.js"))
+
+
+def document(title: str, main: str, data: Any, script: str) -> str:
+    """Return a self-contained page: style, plotly.js, data and script are inside it.
+
+    Args:
+        title: As HTML.
+        main: The content, as HTML.
+        data: What the script reads from the element "data"; all texts in it are escaped for HTML.
+        script: Draws the charts.
+    """
+    from plotly.offline import get_plotlyjs
+
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -46,20 +69,10 @@ script-src 'unsafe-inline'; img-src data: blob:">
 <title>{title}</title>
 <style>{_resource("report.css")}</style>
 </head>
-<body><main>
-<header><div class="kicker">{_kicker(folder)}</div><h1>{title}</h1>{question}</header>
-{findings.notice(folder)}
-<p class="findings">{findings.key_findings(folder)}</p>
-{findings.cards(folder)}
-{findings.notes(folder)}
-<nav aria-label="Sections">{links}</nav>
-{body}
-<footer>{escaped(run.get("name") or "")} {escaped(_made(folder))}. Every figure of this page is in the files \
-trajectory.parquet, effects.parquet{_more(folder)} beside it.</footer>
-</main>
+<body><main>{main}</main>
 <script type="application/json" id="data">{_safe_json(data)}</script>
 <script>{_safe_script(get_plotlyjs())}</script>
-<script>{_resource("report.js")}</script>
+<script>{script}</script>
 </body>
 </html>
 """

@@ -1,0 +1,1 @@
+"""Calibrating a scenario: what joins `lpm.scenarios` and `lpm.calibration` for `lpm calibrate`."""

@@ -1,0 +1,312 @@
+"""`lpm calibrate`: fit a scenario to its data, forecast from every origin, and write the folder of the fit."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from lpm.calibration import forecast as forecasts
+from lpm.calibration.archive import Archive
+from lpm.calibration.fit import Fit, LevenbergMarquardt, fit, table
+from lpm.calibration.observation import Observation
+from lpm.calibration.predictive import predictive
+from lpm.calibration.problem import Problem
+from lpm.calibration.report import prior_intervals, write_report
+from lpm.errors import InputError, faults, unknown
+from lpm.fitting import calibrated, free, targets
+from lpm.fitting.consequences import results_of
+from lpm.fitting.simulator import ScenarioSimulator
+from lpm.parquet import write_bytes
+from lpm.scenarios import lock, resolved
+from lpm.scenarios.assembly import Assembly, assemble
+from lpm.scenarios.options import Progress
+from lpm.scenarios.schema import Scenario
+from lpm.types import HostArray
+
+DRAWS = 200
+"""Draws of the parameters behind a forecast; each is a simulation of its own seed."""
+
+LEADS = {"deaths": "admissions"}
+"""Which series comes before which, for the naive lagged ratio."""
+
+WEEKS = 4
+"""Length of a forecast, in weeks."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What `lpm calibrate` is asked for beyond the scenario.
+
+    Attributes:
+        folder: Where to.
+        fit: Paths of the free parameters; () = what the scenario marks as free.
+        until: Origins: last days of the data, one fit and forecast each; () = the scenario's.
+        data: A file of figures; None = the scenario's.
+        seeds: Runs that are averaged at every point of the fit.
+        starts: Points of the screen.
+        draws: Draws behind a forecast.
+        resume: Go on with what the folder holds.
+    """
+
+    folder: Path
+    fit: tuple[str, ...] = ()
+    until: tuple[dt.date, ...] = ()
+    data: str | None = None
+    seeds: int = 2
+    starts: int = 64
+    draws: int = DRAWS
+    resume: bool = False
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What all fits of a command share."""
+
+    asked: Asked
+    assembly: Assembly
+    parameters: tuple[free.Free, ...]
+    frame: pl.DataFrame
+    arm: int
+    progress: Progress
+
+    @property
+    def scenario(self) -> Scenario:
+        return self.assembly.scenario
+
+    def step_behind(self, day: dt.date) -> int:
+        """Return the number of steps until the end of a day, at most those of the scenario."""
+        start = self.scenario.start
+        assert start is not None
+        begin = start.date() if isinstance(start, dt.datetime) else start
+        return min(self.scenario.steps, round(((day - begin).days + 1) / self.scenario.step_days))
+
+    def problem(self, observation: Observation, steps: int) -> Problem:
+        metrics = tuple(dict.fromkeys(each.metric for each in observation.series))
+        arm = self.assembly.arms[self.arm]
+        simulator = ScenarioSimulator(self.assembly, arm, self.parameters, metrics, steps)
+        told = f"{resolved.fingerprint(self.scenario)}:{arm.name}:{steps}:{[each.path for each in self.parameters]}:"
+        told += f"{[(s.metric, s.begin.tolist(), s.end.tolist(), s.groups, s.delay) for s in observation.series]}"
+        name = hashlib.sha256(told.encode()).hexdigest()[:16]
+        archive = Archive(self.asked.folder / "checkpoints" / name, name)
+        return Problem(free.space_of(self.assembly, self.parameters), observation, simulator, archive)
+
+
+def calibrate(scenario: Scenario, asked: Asked, progress: Progress) -> Path:
+    """Fit a scenario and write its folder: fit.json, forecast.parquet, score.json, scenario.toml, report.html.
+
+    Raises:
+        InputError: Anything that does not fit, in one line.
+        Fault: A file cannot be written; what was simulated is kept and `--resume` goes on with it.
+    """
+    began = time.perf_counter()
+    paths = asked.fit or (() if scenario.calibration is None else scenario.calibration.fit)
+    if not paths:
+        raise InputError(f"{scenario.label}: it marks nothing as free; say what to fit with --fit path,path")
+    number = _arm(scenario)
+    frame = targets.frame_of(scenario, asked.data)
+    _claim(asked)
+    handle = lock.hold(asked.folder)
+    try:
+        assembly = assemble(scenario, 1, progress)
+        work = _Work(asked, assembly, free.of_paths(assembly, paths), frame, number, progress)
+        with faults():
+            return _all(work, began)
+    finally:
+        lock.release(asked.folder, handle)
+
+
+def _arm(scenario: Scenario) -> int:
+    names = [arm.name for arm in scenario.arms]
+    wanted = scenario.calibration.arm if scenario.calibration is not None else None
+    if wanted is None:
+        return 0
+    if wanted not in names:
+        raise unknown(f"{scenario.label}: calibration.arm", "arm", wanted, names)
+    return names.index(wanted)
+
+
+def _claim(asked: Asked) -> None:
+    folder = asked.folder
+    if folder.is_dir() and any(not each.name.startswith(lock.LOCK) for each in folder.iterdir()):
+        if not asked.resume:
+            raise InputError(f"--out {folder}: is not empty; choose another folder, or go on with --resume")
+        lock.check(folder)
+    elif asked.resume:
+        raise InputError(f"--resume: there is nothing to go on with in '{folder}'")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {folder}: cannot be made: {error.strerror or error}") from None
+
+
+def _all(work: _Work, began: float) -> Path:
+    """Fit and forecast every origin, then fit everything, and write the folder."""
+    asked, scenario, folder = work.asked, work.scenario, work.asked.folder
+    origins = asked.until or (() if scenario.calibration is None else scenario.calibration.until)
+    told, naive, rows = list[pl.DataFrame](), list[pl.DataFrame](), list[dict[str, Any]]()
+    simulations, last = 0, None
+    for count, origin in enumerate(origins, 1):
+        found, forecast = _origin(work, origin, last, f"fit {count} of {len(origins) + 1}, until {origin}")
+        told.append(forecast)
+        naive.append(forecasts.naive(_counts(work), origin, WEEKS, _leads(work.frame)))
+        rows += _rows(found, work, origin)
+        simulations, last = simulations + found.problem.simulations, found.u
+    blocks = targets.blocked(work.frame, work.frame["end"].max())  # pyright: ignore[reportArgumentType]
+    observation = targets.observation_of(scenario, blocks, scenario.steps)
+    found = _fitted(
+        work, work.problem(observation, scenario.steps), last, f"fit to all data ({observation.size} figures)"
+    )
+    final = max(day for series in found.problem.observation.series for day in series.dates)
+    told.append(_forecast(work, found, found.problem.observation, final))
+    rows += _rows(found, work, None)
+    theta = {name: values for name, values in found.problem.theta(found.draws(asked.draws)).items()}
+    calibrated.write_draws(folder, work.assembly, work.parameters, theta)
+    made = calibrated.scenario_at(work.assembly, work.parameters, found, f"{', '.join(work.frame['metric'].unique())}")
+    resolved.write(made, folder)
+    results = results_of(made, folder, work.progress)
+    simulations += found.problem.simulations
+    facts = {
+        "title": f"{scenario.title or scenario.name}: calibrated",
+        "description": scenario.description,
+        "parameters": rows,
+        "simulations": simulations,
+        "seconds": time.perf_counter() - began,
+        "results": results,
+        "notes": _notes(found),
+        "facts": {
+            "agents": work.assembly.population.size,
+            "people": work.assembly.population.people,
+            "observed figures": observation.size,
+            "arm": work.assembly.arms[work.arm].name,
+            "seeds at a point": asked.seeds,
+            **{f"concentration of {s.metric}": round(getattr(s.likelihood, "k", float("nan")), 2)
+               for s in found.problem.observation.series if hasattr(s.likelihood, "k")},
+        },
+    }  # fmt: skip
+    write_bytes(folder / "fit.json", (json.dumps(facts, indent=1, default=float) + "\n").encode())
+    everything = pl.concat(told)
+    if naive:
+        forecasts.write(folder, everything, pl.concat(naive))
+    else:
+        forecasts.write(folder, everything, pl.DataFrame(schema=forecasts.NAIVE))
+    write_report(folder)
+    return folder
+
+
+def _origin(work: _Work, origin: dt.date, begin: HostArray | None, told: str) -> tuple[Fit, pl.DataFrame]:
+    """Return the fit to what was known on a day, and its forecast."""
+    horizon = origin + dt.timedelta(weeks=WEEKS)
+    steps, end = work.step_behind(origin), work.step_behind(horizon)
+    blocks = targets.blocked(work.frame, origin)
+    known = targets.observation_of(work.scenario, blocks.filter(pl.col("end") <= origin), steps)
+    known = Observation(tuple(replace(series, as_of=origin) for series in known.series))
+    found = _fitted(work, work.problem(known, steps), begin, told)
+    every = targets.observation_of(work.scenario, blocks, end)
+    return found, _forecast(work, found, _scattering(every, found.problem.observation), origin)
+
+
+def _fitted(work: _Work, problem: Problem, begin: HostArray | None, told: str) -> Fit:
+    method = LevenbergMarquardt(starts=work.asked.starts, seeds=work.asked.seeds)
+
+    def tell(stage: str, done: int, of: int) -> None:
+        work.progress(f"{told}: {stage}", done, of)
+
+    try:
+        return fit(problem, method, progress=tell, begin=begin)
+    finally:
+        if problem.archive is not None:
+            problem.archive.write()
+
+
+def _scattering(observation: Observation, fitted: Observation) -> Observation:
+    """Return an observation whose series scatter as those that were fitted."""
+    learned = {series.metric: series.likelihood for series in fitted.series}
+    return Observation(
+        tuple(replace(s, likelihood=learned[s.metric]) for s in observation.series if s.metric in learned)
+    )
+
+
+def _forecast(work: _Work, found: Fit, every: Observation, origin: dt.date) -> pl.DataFrame:
+    """Return the forecast from an origin: see `lpm.calibration.predictive`."""
+    steps = max(int(series.end.max()) for series in every.series)
+    problem = work.problem(every, steps)
+    u = found.draws(work.asked.draws, seed=1)
+    seeds = 1_000_000 + np.arange(len(u))
+    parts: list[HostArray] = []
+    for first in range(0, len(u), 10):
+        work.progress(f"forecast from {origin}", first, len(u))
+        parts.append(problem.expected(u[first : first + 10], seeds[first : first + 10]))
+    work.progress(f"forecast from {origin}", len(u), len(u))
+    known = [np.asarray([day <= origin for day in series.dates]) for series in every.series]
+    samples, _ = predictive(every, known, np.concatenate(parts), 10 * len(u))
+    found.problem.ran[0] += len(u)
+    told = [
+        forecasts.forecast(origin, series, part)
+        for series, part in zip(every.series, every.split(samples), strict=True)
+    ]
+    return pl.concat(told)
+
+
+def _counts(work: _Work) -> pl.DataFrame:
+    """Return the figures that are counts, without those of everybody where there are groups."""
+    parts = [
+        rows.filter(pl.col("group") != "all") if rows["group"].n_unique() > 1 else rows
+        for (name,), rows in work.frame.group_by("metric", maintain_order=True)
+        if work.scenario.metrics[str(name)].kind == "flow"
+    ]
+    return pl.concat(parts)
+
+
+def _leads(frame: pl.DataFrame) -> dict[str, str]:
+    there = set(frame["metric"].unique())
+    return {late: early for late, early in LEADS.items() if {late, early} <= there}
+
+
+def _rows(found: Fit, work: _Work, origin: dt.date | None) -> list[dict[str, Any]]:
+    priors = prior_intervals(found.problem.space)
+    return [{**row, "origin": str(origin or "all data"), "prior": priors.get(str(row["name"]))} for row in table(found)]
+
+
+def _notes(found: Fit) -> list[str]:
+    notes = [
+        "Scores are retrospective: final data, no reporting delay. Intervals are those of a normal approximation "
+        "around the best fit, with the process noise of the simulation and the scatter of the counts."
+    ]
+    if found.at_bound:
+        notes.append(f"At the edge of what the prior allows: {', '.join(found.at_bound)}. The model asks for more.")
+    lost = [name for name, known in found.identified.items() if not known]
+    if lost:
+        notes.append(f"Not identified (the data take less than half of the prior's variance): {', '.join(lost)}.")
+    return notes
+
+
+def default_folder(name: str) -> Path:
+    """Return the first of runs/NAME-fit-1, -2, ... that is not there."""
+    number = 1
+    while (Path("runs") / f"{name}-fit-{number}").exists():
+        number += 1
+    return Path("runs") / f"{name}-fit-{number}"
+
+
+def origins_of(texts: Sequence[str]) -> tuple[dt.date, ...]:
+    """Return the dates of `--until`.
+
+    Raises:
+        InputError: Something that is no date, or one that comes twice.
+    """
+    try:
+        made = tuple(dt.date.fromisoformat(text.strip()) for text in texts)
+    except ValueError:
+        raise InputError(f"--until: expected dates such as 2020-03-29,2020-04-05, got '{','.join(texts)}'") from None
+    if len({*made}) != len(made):
+        raise InputError(f"--until: a date comes twice in '{','.join(texts)}'")
+    return tuple(sorted(made))

@@ -1,0 +1,1 @@
+"""Tests of ops: every backend against oracles in numpy and Python integers."""

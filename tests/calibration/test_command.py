@@ -1,0 +1,124 @@
+"""`lpm calibrate` from end to end, on figures that the scenario itself has made."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import lpm
+from lpm import cli
+from lpm.scenarios import loader
+from tests.inputs import GOOD, write
+
+STEPS, START, ORIGIN = 42, dt.date(2020, 2, 1), dt.date(2020, 2, 29)
+TRUTH = {"sir.beta": 0.15, "strengths.orders": 1.5}
+CALL = ("--agents", "4000", "--starts", "8", "--seeds", "1", "--draws", "20", "--quiet")
+
+
+@pytest.fixture(scope="module")
+def scenario(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a scenario of two free parameters, beside the daily figures of a run with other values."""
+    folder = tmp_path_factory.mktemp("calibrate")
+    tables: dict[str, Any] = copy.deepcopy(GOOD)
+    tables |= {"steps": STEPS, "interventions": [{"label": "orders", "at": 10, "reduce": {"community": 0.3}}]}
+    tables["population"] = {"size": 4000, "columns": tables["population"]["columns"]}
+    tables["kernels"][0] |= {"initial": 0.02}
+    tables["kernels"][0]["beta"] |= {"prior": ["lognormal", 0.1, 0.4]}
+    tables["arms"] = [{"name": "as it is"}, {"name": "no orders", "omit": ["orders"]}]
+    tables["strengths"] = {"orders": {"value": 1, "prior": ["lognormal", 1, 0.4]}}
+    path = write(folder, tables)
+    truth = lpm.run(path, seeds=[77], arms="as it is", set=TRUTH, out=folder / "truth", quiet=True)
+    seen = pl.read_parquet(truth / "trajectory.parquet").filter(pl.col("group") == "all").sort("step")
+    days = [START + dt.timedelta(days=int(step)) for step in seen["step"]]
+    data = {"start": days, "end": days, "value": seen["infections"]}
+    pl.DataFrame(data).write_csv(folder / "infections.csv")
+    tables["data"] = {"infections": {"file": "infections.csv", "column": "value", "likelihood": "poisson"}}
+    tables["calibration"] = {"fit": list(TRUTH), "until": [ORIGIN]}
+    return write(folder, tables)
+
+
+@pytest.fixture(scope="module")
+def folder(scenario: Path) -> Path:
+    out = scenario.parent / "fit"
+    assert cli.main(["calibrate", str(scenario), "--out", str(out), *CALL]) == 0
+    return out
+
+
+def test_the_parameters_that_made_the_figures_are_found(folder: Path) -> None:
+    """Within 3 standard errors: by chance one of two is not in 0.5 % of cases (more often, as intervals are narrow)."""
+    facts = json.loads((folder / "fit.json").read_text())
+    rows = {row["name"]: row for row in facts["parameters"] if row["origin"] == "all data"}
+    assert set(rows) == set(TRUTH) and facts["simulations"] > 0 and facts["seconds"] > 0
+    for name, truth in TRUTH.items():
+        estimate, low, high = (np.log(rows[name][key]) for key in ("estimate", "low", "high"))
+        assert abs(estimate - np.log(truth)) < 3 * (high - low) / (2 * 1.645) and not rows[name]["at_bound"]
+    assert rows["sir.beta"]["identified"] and rows["sir.beta"]["high"] < 1.5 * rows["sir.beta"]["low"]
+
+
+def test_the_folder_holds_what_the_contract_says(folder: Path) -> None:
+    told = pl.read_parquet(folder / "forecast.parquet")
+    later = told.filter(~pl.col("in_fit"))
+    assert later["date"].min() > ORIGIN and set(later["origin"].unique()) == {ORIGIN}  # type: ignore[operator]
+    assert (told["q05"] <= told["q50"]).all() and (told["q50"] <= told["q95"]).all()
+    scores = json.loads((folder / "score.json").read_text())
+    assert {row["predictor"] for row in scores} >= {"lpm", "persistence"} and all("wis" in row for row in scores)
+    assert "<html" in (folder / "report.html").read_text()
+
+
+def test_the_calibrated_scenario_runs_with_draws_of_the_posterior(folder: Path) -> None:
+    made = loader.load(folder / "scenario.toml")
+    assert made.calibrated and made.kernels[0].params["beta"].source.startswith("fitted to infections: ")  # type: ignore[union-attr]
+    draws = pl.read_parquet(folder / "posterior.parquet")
+    assert draws.columns == list(TRUTH) and draws.height == 20
+    run = json.loads((folder / "run" / "run.json").read_text())
+    effects = pl.read_parquet(folder / "run" / "effects.parquet")
+    assert run["draws"] and set(effects["interval"].unique()) == {"chance and parameters"}
+
+
+def test_a_second_call_goes_on_and_finds_the_same(
+    folder: Path, scenario: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (folder / "fit.json").read_text()
+    assert cli.main(["calibrate", str(scenario), "--out", str(folder), *CALL]) == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert cli.main(["calibrate", str(scenario), "--out", str(folder), *CALL, "--resume"]) == 0
+    keys = ("parameters", "results", "simulations")
+    old, new = json.loads(before), json.loads((folder / "fit.json").read_text())
+    assert all(old[key] == new[key] for key in keys)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--fit", "sir.bta"], "--fit: unknown parameter 'sir.bta'; did you mean 'sir.beta'?"),
+        (["--fit", "sir.beta,sir.beta"], "--fit: 'sir.beta' is named twice"),
+        (["--fit", ""], "--fit: "),
+        (["--until", "March"], "--until: expected dates such as"),
+        (["--until", "2019-01-01"], "no observed figure lies within the run"),
+        (["--data", "nowhere.csv"], "--data: 'nowhere.csv' cannot be read"),
+        (["--draws", "3"], "--draws: expected at least 20, got 3"),
+        (["--seeds", "none"], "--seeds: expected a whole number"),
+        (["--resume"], "--resume: expected --out"),
+    ],
+    ids=["unknown", "twice", "empty", "no date", "before", "no file", "draws", "seeds", "resume"],
+)
+def test_bad_input_is_one_line(
+    given: list[str],
+    told: str,
+    scenario: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["calibrate", str(scenario), "--agents", "200", "--quiet", *given]) == 2
+    err = capsys.readouterr().err
+    assert told in err and err.count("\n") == 1
+    assert not any(tmp_path.rglob("fit.json"))
