@@ -21,6 +21,7 @@ _os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from lpm.calling import calibrate as calibrate
     from lpm.calling import run as run
     from lpm.errors import Fault as Fault
     from lpm.errors import InputError as InputError
@@ -41,9 +42,11 @@ _HOME = {
     "Column": "lpm.population",
     "Population": "lpm.population",
     "run": "lpm.calling",
+    "calibrate": "lpm.calling",
 }
 __all__ = [
-    "Fault", "InputError", "Kernel", "parameter", "register", "Network", "Column", "Population", "run", "__version__",
+    "Fault", "InputError", "Kernel", "parameter", "register", "Network", "Column", "Population", "run",
+    "calibrate", "__version__",
 ]  # fmt: skip
 
 

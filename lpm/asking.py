@@ -170,6 +170,21 @@ def force_devices(count: int) -> None:
         os.environ["XLA_FLAGS"] = f"{flags} {flag}={count}".strip()
 
 
+def report(folder: Path) -> Path:
+    """Write the report of a run, or of a fit, again and return its path.
+
+    Raises:
+        InputError: The folder is of neither, or what it holds is damaged.
+    """
+    if (folder / "fit.json").is_file():
+        from lpm.calibration import report as of_fit
+
+        return of_fit.write_report(folder)
+    from lpm.report import write_report
+
+    return write_report(folder_of_run(folder))
+
+
 def folder_of_run(folder: Path) -> Path:
     """Return the folder of a run that a report can be made of.
 

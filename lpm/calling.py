@@ -16,7 +16,7 @@ from lpm.given import LARGEST, MOST_SEEDS, seeds_of, shown, whole
 _FLAGS = ("resume", "overwrite", "quiet", "save_agents")
 _OPTIONS = (
     "agents", "steps", "seeds", "draws", "arms", "set", "out", "overwrite", "backend", "devices", "checkpoint-every",
-    "resume", "save-agents", "quiet",
+    "resume", "save-agents", "quiet", "data", "fit", "until", "starts",
 )  # fmt: skip
 _OPTION = rf"(?<![^\s(])--(?P<option>{'|'.join(_OPTIONS)})(?![\w-])"
 _QUOTED = r"""(?<!\w)(?P<quote>['"]).*?(?P=quote)(?!\w)"""
@@ -87,6 +87,67 @@ def run(
             devices=_whole(devices, "devices"),
             checkpoint_every=_whole(checkpoint_every, "checkpoint_every"),
             **flags,
+        )
+
+
+def calibrate(
+    scenario: str | Path,
+    *,
+    data: str | Path | None = None,
+    fit: str | Sequence[str] | None = None,
+    until: str | Sequence[str] | None = None,
+    agents: int | None = None,
+    seeds: int = 2,
+    starts: int = 64,
+    draws: int = 200,
+    set: Mapping[str, Any] | Sequence[str] | str = (),
+    out: str | Path | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+) -> Path:
+    """Fit a scenario to its data, as the command `lpm calibrate` does, and return the folder of the fit.
+
+    Args:
+        scenario: A built-in name ("nyc-covid") or the path of a TOML file.
+        data: A .csv or .parquet file of figures with the columns metric, start, end, group and value; None = the
+            scenario's `[data]`.
+        fit: Paths of the free parameters ("seir.beta", "strengths.orders"); None = what the scenario marks.
+        until: Origins ("2020-03-29"): each is fitted to what was known by then, and four weeks are forecast.
+        agents: Number of agents.
+        seeds: Runs that are averaged at every point of the fit.
+        starts: Points of the prior that are tried before the best are refined.
+        draws: Draws of the parameters behind a forecast, at least 20.
+        set: Values by path that are held fixed.
+        out: Folder; `runs/<name>-fit-<n>` unless given.
+        resume: Go on with what `out` holds.
+        quiet: Show no progress on stderr.
+
+    Returns:
+        The folder, with `fit.json`, `forecast.parquet`, `score.json`, `scenario.toml`, `posterior.parquet` and
+        `report.html`.
+
+    Raises:
+        InputError: Something that does not fit, in one line.
+        Fault: What the machine did not do, such as a full disk; what was simulated is kept.
+        KeyboardInterrupt: Stopped; its message says what is kept.
+    """
+    for name, flag in {"resume": resume, "quiet": quiet}.items():
+        if not isinstance(flag, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise _misfit(name, "True or False", flag)
+    with _by_keyword([*(set if isinstance(set, Mapping | list | tuple) else [set]), scenario, out, data]):
+        return asking.calibrate(
+            _path(scenario, "scenario", "a built-in name or the path of a TOML file"),
+            data=None if data is None else _path(data, "data", "the path of a file"),
+            fit=None if fit is None else _texts(fit, "fit", "a list of paths", ",", least=1),
+            until=None if until is None else _texts(until, "until", "a list of dates", ",", least=1),
+            agents=_whole(agents, "agents"),
+            seeds=_whole(seeds, "seeds") or 1,
+            starts=_whole(starts, "starts") or 1,
+            draws=_whole(draws, "draws") or 1,
+            set=_sets(set),
+            out=None if out is None else _path(out, "out", "the path of a folder"),
+            resume=resume,
+            quiet=quiet,
         )
 
 

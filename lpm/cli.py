@@ -163,17 +163,14 @@ def run(
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
-    """Write DIR/report.html again from the files of a run.
+def report(folder: Annotated[Path, typer.Argument(help="Folder of a run or of a fit.")]) -> None:
+    """Write DIR/report.html again from the files of a run or of a fit.
 
     Example: lpm report runs/nyc-covid-1
     """
     from lpm import asking
 
-    checked = asking.folder_of_run(folder)
-    from lpm.report import write_report
-
-    print(write_report(checked))
+    print(asking.report(folder))
 
 
 @app.command()

@@ -20,7 +20,7 @@ from lpm.random import bits, instance, purpose, root
 from lpm.scenarios import draws, loader, resolved, settings
 from lpm.scenarios.assembly import as_arrays
 from lpm.scenarios.parameters import build
-from lpm.scenarios.registries import all_columns, kernels_of
+from lpm.scenarios.registries import all_columns, instances_of
 from lpm.scenarios.schema import Scenario
 
 Tables = dict[str, Any]
@@ -58,7 +58,7 @@ def made(tables: Tables, folder: Path, **changed: Any) -> Scenario:
 
 
 def params_of(scenario: Scenario) -> dict[str, Any]:
-    columns, kernels = all_columns(scenario), kernels_of(scenario)
+    columns, kernels = all_columns(scenario), instances_of(scenario)
     return {
         each.name: as_arrays(build(kernels[each.name].Params, each.params, columns, "x", aliases=each.columns))
         for each in scenario.instances
@@ -137,7 +137,7 @@ def test_draws_that_do_not_fit_together_are_drawn_again(tmp_path: Path) -> None:
 def test_declared_priors_take_the_value_of_the_scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tables = copy.deepcopy(EPIDEMIC)
     tables["kernels"] = [{"kernel": "sir", "gamma": 0.4}]
-    declared = draws.declarations(kernels_of(made(tables, tmp_path))["sir"].Params)
+    declared = draws.declarations(instances_of(made(tables, tmp_path))["sir"].Params)
     priors = {"beta": ("lognormal", 0.05, 0.01), "gamma": ("lognormal", 0.1, 0.01), "initial": ("uniform", 0.2, 0.3)}
     for name, prior in priors.items():
         object.__setattr__(declared[name], "prior", prior)
@@ -214,7 +214,7 @@ def test_a_prior_that_would_not_be_drawn_is_refused(tmp_path: Path) -> None:
     tables = copy.deepcopy(EPIDEMIC)
     tables["kernels"] = [{"kernel": "degroot", "spread": 0.5}]
     if not any(
-        each.prior for each in draws.declarations(kernels_of(made(tables, tmp_path))["degroot"].Params).values()
+        each.prior for each in draws.declarations(instances_of(made(tables, tmp_path))["degroot"].Params).values()
     ):
         with pytest.raises(InputError, match="no parameter"):
             draws.check(made(tables, tmp_path, draws="prior"))

@@ -172,7 +172,7 @@ def _all(work: _Work, began: float) -> Path:
     calibrated.write_draws(folder, work.assembly, work.parameters, theta)
     made = calibrated.scenario_at(work.assembly, work.parameters, found, f"{', '.join(work.frame['metric'].unique())}")
     resolved.write(made, folder)
-    results = results_of(made, folder, work.progress)
+    results = results_of(made, folder, asked.draws, work.progress)
     simulations += found.problem.simulations
     facts = {
         "title": f"{scenario.title or scenario.name}: calibrated",

@@ -13,23 +13,24 @@ from lpm.scenarios import execution, settings
 from lpm.scenarios.options import Progress, RunOptions
 from lpm.scenarios.schema import Scenario
 
-SEEDS = 16
-"""Draws of the parameters, one a seed, behind the effects of arms."""
+MOST_SEEDS = 16
+"""Most draws of the parameters, one a seed, behind the effects of arms."""
 
 RUN = "run"
 """Folder of that run within the folder of a fit."""
 
 
-def results_of(scenario: Scenario, folder: Path, progress: Progress) -> list[dict[str, Any]]:
+def results_of(scenario: Scenario, folder: Path, draws: int, progress: Progress) -> list[dict[str, Any]]:
     """Run all arms with draws of the fit, in `run/`, and return what came out: name, estimate, low, high, unit.
 
     Args:
         scenario: The calibrated one.
         folder: Of the fit, with its `posterior.parquet`.
+        draws: How many draws that holds; a tenth of them are run, at most `MOST_SEEDS`.
         progress: Told how far it is.
     """
     drawn = settings.with_draws(scenario, str(folder / POSTERIOR))
-    drawn = drawn.model_copy(update={"seeds": tuple(range(SEEDS))})
+    drawn = drawn.model_copy(update={"seeds": tuple(range(max(2, min(MOST_SEEDS, draws // 10))))})
     target = folder / RUN
     resume = target.is_dir() and any(target.iterdir())
     execution.run(drawn, RunOptions(target, 1, resume=resume), progress)
