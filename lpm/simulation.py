@@ -17,17 +17,16 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from lpm import levers, random
+from lpm import levers
 from lpm.clock import Clock
 from lpm.model import Behaviour as Behaviour
 from lpm.model import Member as Member
 from lpm.model import Model as Model
 from lpm.model import State as State
 from lpm.model import World as World
-from lpm.model import after
 from lpm.ops.collective import AXIS
 from lpm.ops.dispatch import using
-from lpm.step import step
+from lpm.step import begin, step
 from lpm.ties import Ties
 from lpm.types import Array, Columns, Tables
 
@@ -114,25 +113,7 @@ class Simulation:
     def _start_shard(
         self, agents: dict[str, Array], members: Member, others: dict[str, dict[str, Array]], ties: dict[str, Ties]
     ) -> State:
-        model = self.model
-        clock = Clock(jnp.int32(0), model.dt, model.shards)
-
-        def one(member: Member) -> State:
-            tables = {**others, "agents": dict(agents)}
-            for behaviour in model.behaviours:
-                ready = model.prepared(behaviour, member.params[behaviour.name], tables, clock)
-                seen = {**tables, "agents": behaviour.seen(tables["agents"])}
-                key = random.instance(random.root(member.seed), behaviour.name)
-                tables = after(behaviour, behaviour.kernel.init(key, seen, ready, clock), tables)
-            columns = tables.pop("agents")
-            rows = columns["id"].shape
-            since = {lever.name: jnp.full(rows, levers.NEVER, jnp.int32) for lever in model.lasting}
-            every = (*model.policy.triggered, *model.policy.agents)
-            triggers = {lever.name: jnp.bool_(False) for lever in every if lever.trigger is not None}
-            last = model.recorder.record(columns, columns, model.recorder.cell(columns), model.shards)
-            return State(columns, since, triggers, last if triggers or model.steady else {}, tables, ties)
-
-        return self._batched(one, members)
+        return self._batched(lambda member: begin(self.model, agents, member, others, ties), members)
 
     def _advance_shard(self, state: State, members: Member, world: World, first: Array, count: Array) -> Any:
         return self._batched(lambda s, m: self._chunk(s, m, world, first, count), state, members)

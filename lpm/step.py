@@ -1,4 +1,4 @@
-"""One step: policy first, then the kernels in their order, then the exact sums of what came of it."""
+"""The start, and one step: policy first, then the kernels in their order, then the exact sums of what came of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,35 @@ from lpm.policy import PolicyData
 from lpm.population import WEIGHT_UNIT
 from lpm.restrictions import conditions, layers_left, parameters_left
 from lpm.ties import Ties, refresh
-from lpm.types import Array
+from lpm.types import Array, Columns
+
+
+def begin(
+    model: Model, agents: Columns, member: Member, others: dict[str, dict[str, Array]], ties: dict[str, Ties]
+) -> State:
+    """Return the state before the first step.
+
+    Args:
+        model: What was compiled.
+        agents: Columns of table "agents" as they are given.
+        member: Seed, parameters and policy.
+        others: Columns of the other tables.
+        ties: The dynamic layers as they begin.
+    """
+    clock = Clock(jnp.int32(0), model.dt, model.shards)
+    tables = {**others, "agents": dict(agents)}
+    for behaviour in model.behaviours:
+        ready = model.prepared(behaviour, member.params[behaviour.name], tables, clock)
+        seen = {**tables, "agents": behaviour.seen(tables["agents"])}
+        key = random.instance(random.root(member.seed), behaviour.name)
+        tables = after(behaviour, behaviour.kernel.init(key, seen, ready, clock), tables)
+    columns = tables.pop("agents")
+    rows = columns["id"].shape
+    since = {lever.name: jnp.full(rows, levers.NEVER, jnp.int32) for lever in model.lasting}
+    every = (*model.policy.triggered, *model.policy.agents)
+    triggers = {lever.name: jnp.bool_(False) for lever in every if lever.trigger is not None}
+    last = model.recorder.record(columns, columns, model.recorder.cell(columns), model.shards)
+    return State(columns, since, triggers, last if triggers or model.steady else {}, tables, ties)
 
 
 def step(

@@ -35,6 +35,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import jax.scipy.special as jsp
+from jax import lax
 
 from lpm.kernel import Kernel, parameter, register
 from lpm.kernels.polarization.opinions import one_layer, share_of_step
@@ -147,7 +148,9 @@ class EstimateRevision(Kernel):
         ids, shown = agents["id"], agents["information"]
         loud = at(params.dominance, shown) * (normal(purpose(key, "voice"), ids) - VOICES)
         loud = loud + params.authority * agents["knowledge"] - jnp.maximum(params.authority, 0)
-        first = jnp.clip(agents["typical"] + agents["doubt"] * normal(purpose(key, "initial"), ids), -LARGEST, LARGEST)
+        # The barrier: XLA multiplies the doubts of a batch by the constant within `normal` first, and rounds otherwise.
+        first = agents["typical"] + agents["doubt"] * lax.optimization_barrier(normal(purpose(key, "initial"), ids))
+        first = jnp.clip(first, -LARGEST, LARGEST)
         return {
             "estimate": jnp.where(agents["present"], first, jnp.float32(0)),
             "openness": uniform(purpose(key, "openness"), ids),
@@ -171,7 +174,11 @@ class EstimateRevision(Kernel):
             return happens(agent_bits(purpose(key, name), ids), threshold(chance))
 
         unsure = drawn("rethink", at(params.rethink, shown))
-        noise = at(params.restlessness, shown) * agents["doubt"] * normal(purpose(key, "thought"), ids)
+        noise = (
+            at(params.restlessness, shown)
+            * agents["doubt"]
+            * lax.optimization_barrier(normal(purpose(key, "thought"), ids))
+        )
         thought = at(params.sobering, shown) * (agents["typical"] - estimate) + noise
         after = jnp.clip(estimate + sway * apart + jnp.where(unsure, thought, 0), -LARGEST, LARGEST)
         revises = here & drawn("revision", share_of_step(params.revision, clock.dt, layer) * jnp.ones_like(estimate))

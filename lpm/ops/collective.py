@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 
 from lpm.types import Array
 
 AXIS = "agents"
 """Name of the mesh axis over which agents are spread."""
+
+PLAIN: Any = {"mode": "promise_in_bounds", "wrap_negative_indices": False}
+"""Look-ups whose numbers are all within bounds; else XLA holds the rows of a layer twice, to count from the end."""
 
 
 def gather_rows(values: Array, shards: int) -> Array:

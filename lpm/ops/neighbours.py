@@ -20,15 +20,14 @@ import jax.numpy as jnp
 
 from lpm.errors import InputError
 from lpm.network import Layer
-from lpm.ops.collective import add_shards, gather_rows, own_rows
+from lpm.ops.collective import PLAIN, add_shards, gather_rows, own_rows
 from lpm.ops.dispatch import chosen, forced, implement, implementation
 from lpm.ops.fixed import exact, is_fixed, is_wide, scaled, smooth
-from lpm.ops.straight import is_float, severed, straight
+from lpm.ops.straight import is_float, kept, severed, straight
 from lpm.types import Array
 
 EdgeFunction = Callable[[Any, Any, Mapping[str, Array]], Any]
 """`edge(source, receiver, columns)`: values of the influencing agent, of the agent influenced, and of the arc."""
-
 
 RowRule = Callable[[Any, Any], Any]
 """`then(sums, own)`: what a rule makes of an agent's sums and values."""
@@ -80,7 +79,7 @@ def sum_neighbours(
     everyone = jax.tree.map(lambda x: gather_rows(x, layer.shards), source)
     if layer.replicated:
         receiver, where, own = jax.tree.map(lambda z: gather_rows(z, layer.shards), (receiver, where, own))
-    sums = implementation("neighbours")(layer, edge, everyone, receiver, where, bits, then, own, sparse)
+    sums = kept(implementation("neighbours")(layer, edge, everyone, receiver, where, bits, then, own, sparse))
     return jax.tree.map(lambda y: own_rows(y, layer.shards), sums) if layer.replicated else sums
 
 
@@ -116,8 +115,8 @@ def _blocks(
     sparse: bool,
 ) -> Any:
     filled = layer.sources < layer.size
-    theirs = jax.tree.map(lambda x: _padded(x).at[layer.sources].get(mode="promise_in_bounds"), source)
-    ours = jax.tree.map(lambda z: _padded(z).at[layer.receivers].get(mode="promise_in_bounds")[:, None], receiver)
+    theirs = jax.tree.map(lambda x: _padded(x).at[layer.sources].get(**PLAIN), source)
+    ours = jax.tree.map(lambda z: _padded(z).at[layer.receivers].get(**PLAIN)[:, None], receiver)
 
     def rows(terms: Any) -> Array:
         wide = is_wide(terms)

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jax.extend.core import jaxpr_as_fun  # pyright: ignore[reportUnknownVariableType]
 
 from lpm.types import Array
@@ -40,6 +41,15 @@ def straight(exact: Any, smooth: Any) -> Any:
         return _straight(known, like) if jnp.issubdtype(known.dtype, jnp.floating) else known
 
     return jax.tree.map(one, exact, smooth)
+
+
+COSTLY = "costly"
+"""Name of the floats that reverse mode keeps rather than computes again, where it keeps little (`lpm.trajectory`)."""
+
+
+def kept(values: Any) -> Any:
+    """Return a pytree whose floats cost much to compute and little to keep: one an agent from all of its arcs."""
+    return jax.tree.map(lambda leaf: checkpoint_name(leaf, COSTLY) if is_float(leaf) else leaf, values)
 
 
 def is_float(values: Any) -> bool:
