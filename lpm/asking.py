@@ -237,6 +237,7 @@ def calibrate(
         KeyboardInterrupt: Stopped; its message says what is kept.
     """
     from lpm import progress
+    from lpm.fitting import asked as options
     from lpm.fitting import command
 
     for option, value, least in (("--seeds", seeds, 1), ("--starts", starts, 1), ("--draws", draws, 20)):
@@ -245,11 +246,11 @@ def calibrate(
     if resume and out is None:
         raise InputError("--resume: expected --out with the folder of the fit to go on with")
     asked = chosen(str(scenario), agents=agents, sets=set)
-    folder = command.default_folder(asked.name) if out is None else _folder(Path(out))
-    wanted = command.Asked(
+    folder = options.default_folder(asked.name) if out is None else _folder(Path(out))
+    wanted = options.Asked(
         folder,
         tuple(path.strip() for path in fit or ()),
-        command.origins_of(until or ()),
+        options.origins_of(until or ()),
         None if data is None else str(data),
         seeds,
         starts,
