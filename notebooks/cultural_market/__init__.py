@@ -1,0 +1,1 @@
+"""Parts of the notebook 04_cultural_market."""
