@@ -1,42 +1,49 @@
 """Fits: the parameters whose simulations come nearest to the data, from many starts.
 
-Minimised is Q(u) = |W (g(y) - m(u))|^2 + |(u - u0) / s|^2: m is the mean curve over the fit's seeds (the same for all
-points), W the weight of `lpm.calibration.weights`, and u0, s mean and spread of the prior in unconstrained coordinates.
-Levenberg-Marquardt (Levenberg 1944, Quarterly of Applied Mathematics 2:164-168; Marquardt 1963, 10.1137/0111030) solves
+Q (`lpm.calibration.descent`) is minimised by Levenberg-Marquardt steps (Levenberg 1944, Quarterly of Applied
+Mathematics 2:164-168; Marquardt 1963, 10.1137/0111030) from the best points of a Sobol' screen of the prior (Sobol'
+1967), with few seeds and the scatter of the data alone for a weight. The last steps are taken with many seeds that the
+fit has not seen and with the process noise in the weight (`lpm.calibration.weights`).
 
-    (A + lambda diag A) d = J' W' W (g(y) - m) - (u - u0) / s^2,      A = J' W' W J + diag(1 / s^2),
-
-takes the step when Q falls, and is begun at the best of a Sobol' screen of the prior (Sobol' 1967). The inverse of A is
-the covariance of the estimate as far as the model is linear between the ends of the interval (Gauss-Newton): with the
-process noise in W it covers about 83 % where it says 90 %, which `lpm.calibration.diagnose` shows and posteriors mend.
+The inverse of A is the covariance of the estimate as far as the model is linear between the ends of the interval
+(Gauss-Newton): with the process noise in W it covers 65 to 85 % where it says 90 %, which `lpm.calibration.diagnose`
+shows and posteriors mend.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
-from scipy.stats import norm, qmc
+from scipy.stats import qmc
 
+from lpm.calibration.descent import Descent, Objective, Rule, descended
 from lpm.calibration.dispersion import learned
 from lpm.calibration.errors import CalibrationError
+from lpm.calibration.estimate import Direction, Fit, table
 from lpm.calibration.estimators.differences import CommonRandomNumbers
 from lpm.calibration.estimators.jacobian import Estimator, Jacobian, checked
 from lpm.calibration.problem import Problem
 from lpm.calibration.weights import shrunken, whitener
 from lpm.types import HostArray
 
+__all__ = ["Direction", "Fit", "LevenbergMarquardt", "Progress", "fit", "silent", "sobol", "table"]
+
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how far it is, and of how many."""
 
-SHRUNK = 0.5
-"""A coordinate counts as identified when the data take at least half of its prior variance."""
+WIDE = 0.15
+"""Half the width of the differences of a fit. Its Jacobians are of one or two seeds: for them the noise of single
+agents is worse than an error of h^2 (some per cent), and makes intervals too narrow."""
 
-FARTHEST = 2.0
-"""Longest step in any coordinate, in spreads of its prior."""
+ENOUGH = 2.0
+"""With a budget, a start that comes below this many times D is not compared with others."""
+
+NEAR = 0.1
+"""The last steps end with one that is shorter than this many standard errors."""
 
 
 def silent(_what: str, _done: int, _of: int) -> None:
@@ -44,141 +51,65 @@ def silent(_what: str, _done: int, _of: int) -> None:
 
 
 @dataclass(frozen=True)
-class Fit:
-    """What a fit found.
-
-    Attributes:
-        problem: What was fitted.
-        u: float64 [P], the estimate in unconstrained coordinates.
-        objective: Q there.
-        covariance: float64 [P, P] of u (Gauss-Newton), process noise and prior in it.
-        jacobian: The curve and its derivative at the estimate.
-        process: float64 [D, D], covariance of one run's curve there.
-        trace: By refined start, the (simulations, Q) after every step.
-        simulations: Runs that it took, the screen included.
-        seconds: Wall time.
-    """
-
-    problem: Problem
-    u: HostArray
-    objective: float
-    covariance: HostArray
-    jacobian: Jacobian
-    process: HostArray
-    trace: tuple[tuple[tuple[int, float], ...], ...]
-    simulations: int
-    seconds: float
-
-    @property
-    def theta(self) -> dict[str, HostArray]:
-        """The estimate by name."""
-        return {name: values[0] for name, values in self.problem.theta(self.u[None]).items()}
-
-    @property
-    def spread(self) -> HostArray:
-        """Standard error of every coordinate, [P]."""
-        return np.sqrt(np.diag(self.covariance))
-
-    @property
-    def at_bound(self) -> tuple[str, ...]:
-        """Coordinates at the edge of what their prior allows."""
-        return self.problem.space.at_bound(self.u)
-
-    @property
-    def identified(self) -> dict[str, bool]:
-        """Whether the data take at least half of a coordinate's prior variance, by name."""
-        left = (self.spread / self.problem.space.spread) ** 2
-        return {name: bool(share < SHRUNK) for name, share in zip(self.problem.space.names, left, strict=True)}
-
-    def interval(self, level: float = 0.9) -> tuple[dict[str, HostArray], dict[str, HostArray]]:
-        """Return the lower and upper ends by parameter: f(u - z sd) and f(u + z sd), each coordinate by itself."""
-        z = float(norm.ppf(0.5 + level / 2))
-        low, high = (
-            self.problem.theta(self.u - z * self.spread[None]),
-            self.problem.theta(self.u + z * self.spread[None]),
-        )
-        return {n: v[0] for n, v in low.items()}, {n: v[0] for n, v in high.items()}
-
-    def draws(self, count: int, seed: int = 0) -> HostArray:
-        """Return draws u [count, P] of the normal approximation, held within the prior's box."""
-        made = np.random.default_rng(seed).multivariate_normal(self.u, self.covariance, count, method="cholesky")
-        return np.clip(made, *self.problem.space.box)
-
-
-@dataclass(frozen=True)
 class LevenbergMarquardt:
     """Multi-start Levenberg-Marquardt.
 
     Attributes:
-        estimator: Gives the Jacobian.
+        estimator: Gives the Jacobian; common random numbers `WIDE` apart unless said.
         starts: Points of the screen, one run each.
         refined: How many of the best are refined.
         seeds: Runs that are averaged, the same seeds at every point.
         iterations: Most steps of one start.
-        tolerance: A start ends when two steps in a row lower Q by less than this share.
-        simulations: Most simulations; None = as many as it takes.
-        last_seeds: Seeds of the runs at the end, which tell the process noise. With it in the weight one more step is
-            taken, because the noise of a run is as correlated as its curve is smooth.
+        tolerance: A start ends when a step along a new Jacobian lowers Q by less than this share.
+        simulations: Most simulations (of common random numbers; other estimators may take more); None = as many as it
+            takes. They are exceeded where nothing moves with a parameter, as in an epidemic that dies out: that is
+            believed only when it is so under all last seeds.
+        last_seeds: Seeds of the runs at the end, which tell the process noise.
+        last_steps: Most steps with it in the weight. There are several because the noise of a run is as correlated as
+            its curve is smooth, so that the weight moves the estimate.
     """
 
-    estimator: Estimator = field(default_factory=CommonRandomNumbers)
+    estimator: Estimator = field(default_factory=lambda: CommonRandomNumbers(h=WIDE))
     starts: int = 32
     refined: int = 2
     seeds: int = 1
-    iterations: int = 15
+    iterations: int = 30
     tolerance: float = 0.01
     simulations: int | None = None
     last_seeds: int = 16
+    last_steps: int = 3
 
     def __post_init__(self):
         """Refuse counts below 1."""
-        for name in ("starts", "refined", "seeds", "iterations"):
+        for name in ("starts", "refined", "seeds", "iterations", "last_steps"):
             if getattr(self, name) < 1:
                 raise CalibrationError(f"fit: expected {name} of at least 1, got {getattr(self, name)}")
         if self.last_seeds < 2:
             raise CalibrationError(f"fit: expected last_seeds of at least 2, got {self.last_seeds}")
 
     @property
+    def rule(self) -> Rule:
+        """How far a start is followed."""
+        return Rule(self.estimator, self.iterations, self.tolerance)
+
+    @property
     def slopes(self) -> int:
         """Seeds of the Jacobian at the estimate."""
         return min(max(2, self.seeds), self.last_seeds)
 
+    def step_cost(self, size: int) -> int:
+        """Return how many simulations one of the last steps takes in a space of `size` coordinates."""
+        return self.last_seeds + self.rule.cost(size, self.slopes)
+
     def last_cost(self, size: int) -> int:
-        """Return how many simulations the last step takes in a space of `size` coordinates."""
-        return self.seeds + 2 * self.last_seeds + 2 * size * self.slopes
+        """Return how many simulations are held back for the last steps: two of them, or the one that there is."""
+        return self.last_seeds + min(2, self.last_steps) * self.step_cost(size)
 
 
 def sobol(problem: Problem, count: int, seed: int) -> HostArray:
     """Return points u [count, P] spread evenly over the prior (scrambled Sobol' sequence)."""
     sequence = qmc.Sobol(problem.space.size, rng=np.random.default_rng(seed))
     return problem.space.quantile(sequence.random_base2(max(count - 1, 0).bit_length())[:count])
-
-
-class _Objective:
-    """Q and what a step needs of it, with a weight that is held."""
-
-    def __init__(self, problem: Problem, seeds: HostArray):
-        self.problem, self.seeds, self.target = problem, seeds, problem.observation.target
-        self.weight = np.eye(len(self.target))
-        self.prior, self.spread = problem.space.mean, problem.space.spread
-
-    def curves(self, u: HostArray) -> HostArray:
-        return self.problem.curves(np.repeat(u[None], len(self.seeds), 0), self.seeds)
-
-    def value(self, u: HostArray, mean: HostArray) -> float:
-        return float(np.sum((self.weight @ (self.target - mean)) ** 2) + self.pull(u))
-
-    def pull(self, u: HostArray) -> float:
-        return float(np.sum(((u - self.prior) / self.spread) ** 2))
-
-    def normal(self, u: HostArray, found: Jacobian) -> tuple[HostArray, HostArray]:
-        """Return A [P, P] and the right side [P]."""
-        slope = self.weight @ found.jacobian
-        rest = self.weight @ (self.target - found.mean)
-        return (
-            slope.T @ slope + np.diag(self.spread**-2),
-            slope.T @ rest - (u - self.prior) / self.spread**2,
-        )
 
 
 def fit(
@@ -199,142 +130,138 @@ def fit(
         begin: Points u [n, P] to refine besides those of the screen.
 
     Raises:
+        CalibrationError: A budget that does not reach for the screen and the last steps.
         NotCommonError: The simulation is not a function of parameters and seed.
-        ZeroGradientError: Nothing moves with a parameter.
+        ZeroGradientError: Nothing moves with a parameter, in no run of the last seeds.
         NotFiniteError: A NaN.
     """
     how = method or LevenbergMarquardt()
-    began, before = time.perf_counter(), problem.simulations
-    seeds = 1_000 * seed + np.arange(how.seeds)
-    objective = _Objective(problem, seeds)
-    last = how.last_cost(problem.space.size)
-    left = _Budget(problem, before, None if how.simulations is None else how.simulations - last)
+    began, before, size = time.perf_counter(), problem.simulations, problem.space.size
+    begins = np.empty((0, size)) if begin is None else np.atleast_2d(begin)
+    least = 2 + how.starts + how.seeds * (len(begins) + how.refined) + how.last_cost(size)
+    if how.simulations is not None and how.simulations < least:
+        raise CalibrationError(f"fit: expected at least {least} simulations for this method, got {how.simulations}")
+    end = math.inf if how.simulations is None else before + how.simulations
+    objective = Objective(problem, 1_000 * seed + np.arange(how.seeds))
 
     progress("screen", 0, how.starts)
     points = sobol(problem, how.starts, seed)
-    problem.check_common(points[0], int(seeds[0]))
-    screen = problem.curves(points, np.full(len(points), seeds[0]))
+    problem.check_common(points[0], int(objective.seeds[0]))
+    screen = problem.curves(points, np.full(len(points), objective.seeds[0]))
     values = [objective.value(u, curve) for u, curve in zip(points, screen, strict=True)]
-    best = points[np.argsort(values)[: how.refined]]
-    begins = best if begin is None else np.concatenate([np.atleast_2d(begin), best])
     progress("screen", how.starts, how.starts)
 
-    runs: list[tuple[float, HostArray, list[tuple[int, float]]]] = []
+    begins = np.concatenate([begins, points[np.argsort(values)[: how.refined]]])
+    found = _best(objective, how, begins, end - how.last_cost(size), progress)
+    best = min(found, key=lambda each: each.value)
+    last = _last(problem, how, best.u, seed, end, progress)
+    trace = tuple(each.trace for each in found)
+    return Fit(*last, trace, problem.simulations - before, time.perf_counter() - began)
+
+
+def _best(
+    objective: Objective, how: LevenbergMarquardt, begins: HostArray, end: float, progress: Progress
+) -> list[Descent]:
+    """Return where the starts come, which share what is left until `end`; without an end each goes its whole way."""
+    problem, found = objective.problem, list[Descent]()
+    limited, enough = math.isfinite(end), ENOUGH * len(objective.target)
     for number, u in enumerate(begins):
-        share = left.share(len(begins) - number)
-        runs.append(_refined(objective, how, u, share, progress, f"start {number + 1} of {len(begins)}"))
-    _, u, _ = min(runs, key=lambda run: run[0])
-    mu = problem.expected(np.repeat(u[None], len(seeds), 0), seeds)  # known already where there is an archive
-    problem = replace(problem, observation=learned(problem.observation, mu, problem.space.size))
-    objective = _Objective(problem, seeds)
-    u, value, covariance, found, process = _last(objective, how, u, seed, progress)
-    trace = tuple(tuple(run[2]) for run in runs)
-    took, seconds = problem.simulations - before, time.perf_counter() - began
-    return Fit(problem, u, value, covariance, found, process, trace, took, seconds)
-
-
-class _Budget:
-    """How many simulations are left to the starts that are still to be refined."""
-
-    def __init__(self, problem: Problem, before: int, most: int | None):
-        self.problem, self.end = problem, None if most is None else before + most
-
-    def share(self, starts: int) -> int | None:
-        return None if self.end is None else self.problem.simulations + (self.end - self.problem.simulations) // starts
-
-
-def _refined(
-    objective: _Objective, how: LevenbergMarquardt, u: HostArray, end: int | None, progress: Progress, told: str
-) -> tuple[float, HostArray, list[tuple[int, float]]]:
-    """Return Q, u and the trace of one start."""
-    problem = objective.problem
-    low, high = problem.space.box
-    cost = 2 * problem.space.size * how.seeds + how.seeds
-    if end is not None and problem.simulations + cost + how.seeds > end:
-        curves = objective.curves(u)
-        return objective.value(u, curves.mean(0)), u, []
-    curves, damping, slow = objective.curves(u), 0.1, 0
-    value = objective.value(u, curves.mean(0))
-    trace = [(problem.simulations, value)]
-    for step in range(how.iterations):
-        progress(told, step, how.iterations)
-        if slow == 2 or (end is not None and problem.simulations + cost > end):
+        if limited and any(each.value < enough for each in found):
             break
-        found = _jac(how.estimator, problem, u, objective.seeds, curves)
-        matrix, right = objective.normal(u, found)
-        before = value
-        for _ in range(4):
-            if end is not None and problem.simulations + how.seeds > end:
-                break
-            change = np.linalg.solve(matrix + damping * np.diag(np.diag(matrix)), right)
-            change *= min(1.0, FARTHEST / max(float(np.abs(change / objective.spread).max()), 1e-12))
-            trial = np.clip(u + change, low, high)
-            tried = objective.curves(trial)
-            new = objective.value(trial, tried.mean(0))
-            if new < value:
-                u, value, curves, damping = trial, new, tried, max(damping / 5, 1e-4)
-                break
-            damping *= 6
-        trace.append((problem.simulations, value))
-        slow = slow + 1 if before - value < how.tolerance * before else 0
-    progress(told, how.iterations, how.iterations)
-    return value, u, trace
-
-
-def _jac(estimator: Estimator, problem: Problem, u: HostArray, seeds: HostArray, curves: HostArray) -> Jacobian:
-    """Return the Jacobian over seeds, with the mean of curves that are known already (of these seeds and more)."""
-    if isinstance(estimator, CommonRandomNumbers):
-        found = estimator.jac(problem, u, seeds, curves)
-    else:
-        found = estimator.jac(problem, u, seeds)
-    return Jacobian(curves.mean(0), found.jacobian, found.covariance, found.each, found.simulations)
+        told = f"start {number + 1} of {len(begins)}"
+        curves = objective.curves(u)
+        share = problem.simulations + (end - problem.simulations) / (len(begins) - number)
+        at = Descent(u, curves, objective.value(u, curves.mean(0)))
+        found.append(descended(objective, how.rule, at, share, lambda done, of, told=told: progress(told, done, of)))
+    if limited:  # what the others have left
+        best = int(np.argmin([each.value for each in found]))
+        if found[best].value > enough:
+            found[best] = descended(objective, how.rule, found[best], end)
+    return found
 
 
 def _last(
-    objective: _Objective, how: LevenbergMarquardt, u: HostArray, seed: int, progress: Progress
-) -> tuple[HostArray, float, HostArray, Jacobian, HostArray]:
-    """Return u after a last step with the process noise in the weight, Q, covariance, Jacobian and process noise.
+    problem: Problem, how: LevenbergMarquardt, u: HostArray, seed: int, end: float, progress: Progress
+) -> tuple[Problem, HostArray, float, HostArray, Jacobian, HostArray]:
+    """Return what `Fit` begins with, after steps from u with the process noise in the weight.
 
-    Its runs are of seeds that the fit has not seen.
+    Their runs are of seeds that the fit has not seen. Concentrations that were left open are learned at every step.
     """
-    problem = objective.problem
-    seeds = 1_000 * seed + 500 + np.arange(how.last_seeds)
-    objective.seeds = seeds
-    progress("last step", 0, 2)
-    curves = objective.curves(u)
-    process = shrunken(curves)
-    objective.weight = whitener(process)
-    found = _jac(how.estimator, problem, u, seeds[: how.slopes], curves)
-    matrix, right = objective.normal(u, found)
+    size, seeds, given = problem.space.size, 1_000 * seed + 500 + np.arange(how.last_seeds), problem.observation
+
+    def seen(mu: HostArray) -> tuple[Objective, HostArray, HostArray]:
+        """Return Q as it looks from a point of expectations mu [S, D], its curves, and the process noise."""
+        known = replace(problem, observation=learned(given, mu, size))
+        curves = np.asarray(known.observation.stabilised(mu))
+        process = shrunken(curves)
+        return Objective(known, seeds, whitener(process)), curves, process
+
+    def expected(at: HostArray) -> HostArray:
+        return problem.expected(np.repeat(at[None], len(seeds), 0), seeds)
+
+    objective, curves, process = seen(expected(u))
+    found, damping, new = _moving(objective, how, u, curves, end - len(seeds)), 0.0, True
+    if not _moves(found):  # rather too many simulations than a parameter that seems to move nothing
+        found = _moving(objective, how, u, curves, math.inf, found)
+    for number in range(how.last_steps):
+        progress("last steps", number, how.last_steps)
+        if problem.simulations + len(seeds) + (0 if new else how.rule.cost(size, how.slopes)) > end:
+            break
+        if not new:
+            again = _moving(objective, how, u, curves, end - len(seeds))
+            if _moves(found) and not _moves(again):
+                break
+            found, new = again, True
+        mean = curves.mean(0)
+        trial = objective.stepped(u, mean, found.jacobian, damping)
+        mu = expected(trial)
+        if objective.value(trial, objective.problem.observation.stabilised(mu).mean(0)) >= objective.value(u, mean):
+            damping = 10 * max(damping, 0.1)
+            continue
+        matrix, _ = objective.normal(u, mean, found.jacobian)
+        length = float((trial - u) @ matrix @ (trial - u))
+        u, (objective, curves, process), damping, new = trial, seen(mu), 0.0, False
+        if length < NEAR**2:
+            break
+    progress("last steps", how.last_steps, how.last_steps)
+    matrix, _ = objective.normal(u, curves.mean(0), found.jacobian)
     value = objective.value(u, curves.mean(0))
-    progress("last step", 1, 2)
-    change = np.linalg.solve(matrix, right)
-    change *= min(1.0, FARTHEST / max(float(np.abs(change / objective.spread).max()), 1e-12))
-    trial = np.clip(u + change, *problem.space.box)
-    mean = objective.curves(trial).mean(0)
-    if objective.value(trial, mean) < value:
-        u, value = trial, objective.value(trial, mean)
-    progress("last step", 2, 2)
-    return u, value, np.linalg.inv(matrix), checked(problem, found), process
+    return objective.problem, u, value, np.linalg.inv(matrix), checked(problem, found), process
 
 
-def table(found: Fit, level: float = 0.9) -> list[Mapping[str, Any]]:
-    """Return a row per coordinate: name, estimate, low, high (at `level`), at_bound, identified."""
-    low, high = found.interval(level)
-    rows: list[Mapping[str, Any]] = []
-    for name, size in found.problem.space.sizes.items():
-        values = [np.atleast_1d(each[name]).ravel() for each in (found.theta, low, high)]
-        own = [each for each in found.problem.space.names if each == name or each.startswith(f"{name}[")][:size]
-        for number in range(len(values[0])):
-            coordinate = own[min(number, len(own) - 1)]
-            rows.append(
-                {
-                    "name": name if len(values[0]) == 1 else f"{name}[{number}]",
-                    "estimate": float(values[0][number]),
-                    "low": float(min(values[1][number], values[2][number])),
-                    "high": float(max(values[1][number], values[2][number])),
-                    "at_bound": coordinate in found.at_bound,
-                    "identified": found.identified[coordinate],
-                }
-            )
-    return rows
+def _moves(found: Jacobian) -> bool:
+    """Return whether every parameter moves something."""
+    return bool(found.jacobian.any(0).all())
+
+
+def _moving(
+    objective: Objective,
+    how: LevenbergMarquardt,
+    u: HostArray,
+    curves: HostArray,
+    end: float,
+    had: Jacobian | None = None,
+) -> Jacobian:
+    """Return the Jacobian over the first of the last seeds, and over ever more of them until every parameter moves.
+
+    Args:
+        objective: Q, with the last seeds.
+        how: How many come first.
+        u: Where.
+        curves: float64 [S, D], of all last seeds.
+        end: Number of simulations of the problem at which no further seeds are taken.
+        had: The Jacobian over some first seeds that is there already.
+    """
+    problem, seeds, rule = objective.problem, objective.seeds, how.rule
+    found = rule.jac(problem, u, seeds[: how.slopes], curves) if had is None else had
+    used = max(how.slopes, len(found.each))
+    while not _moves(found) and used < len(seeds):
+        room = (end - problem.simulations) // rule.cost(len(u), 1)
+        count = int(min(used, len(seeds) - used, room))
+        if count < 1:
+            break
+        more = rule.jac(problem, u, seeds[used : used + count], curves)
+        each = np.concatenate([found.each, more.each])
+        found = Jacobian(found.mean, each.mean(0), found.covariance, each, found.simulations + more.simulations)
+        used += count
+    return found

@@ -125,7 +125,7 @@ class Series:
         steps = x.shape[-2]
         if int(self.end.max()) > steps:
             raise CalibrationError(f"{where}: expected a simulation of {int(self.end.max())} steps, got {steps}")
-        counted = x * self._share(xp, theta, steps)
+        counted = x * self._share(xp, theta, steps, x.ndim)
         if self.delay:
             counted = _delayed(xp, counted, self.delay)
         start = xp.zeros((*counted.shape[:-2], 1, counted.shape[-1]), counted.dtype)
@@ -137,10 +137,10 @@ class Series:
         column = np.asarray([names.index(name) for name in self.groups])
         mu = total[..., self.end, column] - total[..., self.begin, column]
         if not self.flow:
-            mu = mu / xp.asarray(self.end - self.begin, mu.dtype)
+            mu = mu / xp.broadcast_to(xp.asarray(self.end - self.begin, mu.dtype), mu.shape)
         return mu * (_of(xp, theta, self.scale)[..., None] if isinstance(self.scale, str) else self.scale)
 
-    def _share(self, xp: Any, theta: Mapping[str, Any], steps: int) -> Any:
+    def _share(self, xp: Any, theta: Mapping[str, Any], steps: int, axes: int) -> Any:
         if isinstance(self.ascertainment, str):
             return _of(xp, theta, self.ascertainment)[..., None, None]
         if isinstance(self.ascertainment, float | int):
@@ -148,7 +148,8 @@ class Series:
         shares = np.asarray(self.ascertainment, np.float64)
         if len(shares) < steps:
             raise CalibrationError(f"observation: {self.metric}: expected an ascertainment of {steps} steps")
-        return xp.asarray(shares[:steps, None].astype(np.float32 if xp is jnp else np.float64))
+        column = shares[:steps].reshape(*[1] * (axes - 2), steps, 1)
+        return xp.asarray(column.astype(np.float32 if xp is jnp else np.float64))
 
 
 def _of(xp: Any, theta: Mapping[str, Any], name: str) -> Any:

@@ -134,7 +134,8 @@ class Problem:
 
         def run(u: HostArray, seeds: HostArray) -> HostArray:
             made = self.outputs(u, seeds)
-            return np.asarray(self.observation.expected(made, self.simulator.groups, self.theta(u)))
+            mu = self.observation.expected(made, self.simulator.groups, self.theta(u))
+            return np.ascontiguousarray(mu)  # sums over it have one order, kept in an archive or not
 
         if self.archive is None:
             return run(u, seeds)

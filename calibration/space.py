@@ -31,6 +31,9 @@ EDGE = 0.001
 WIDEST = 20.0
 """Most by which a finite difference is widened at the end of an interval."""
 
+ALLOWED = jax.numpy_rank_promotion("allow")
+"""numpyro's own arithmetic broadcasts vectors, which a project may have forbidden to its own."""
+
 
 class Truncated(dist.Distribution):
     """A distribution of one number, given that it lies between two bounds.
@@ -38,7 +41,7 @@ class Truncated(dist.Distribution):
     log p(x) = log p_base(x) - log(F(high) - F(low)); it needs `cdf` and, for drawing, `icdf` of the base.
     """
 
-    arg_constraints = {"low": constraints.real, "high": constraints.real}
+    arg_constraints = {}  # infinite bounds are allowed, which numpyro counts as not real
     reparametrized_params: list[str] = []
 
     def __init__(self, base: Any, low: float, high: float):
@@ -117,6 +120,7 @@ class Space:
         """Number of coordinates P."""
         return len(self.names)
 
+    @ALLOWED
     def constrain(self, u: Any) -> dict[str, Array]:
         """Return theta by name from unconstrained coordinates [..., P]."""
         u = jnp.asarray(u, jnp.float32)
@@ -128,6 +132,7 @@ class Space:
             at += size
         return made
 
+    @ALLOWED
     def unconstrain(self, theta: Mapping[str, Any]) -> Array:
         """Return u [..., P] of allowed values by name.
 
@@ -149,6 +154,7 @@ class Space:
             parts.append(part.reshape(*lead, -1))
         return jnp.concatenate(parts, -1)
 
+    @ALLOWED
     def log_prob(self, u: Any) -> Array:
         """Return the prior's log density of u [..., P]: log p(f(u)) + log |det f'(u)|."""
         u = jnp.asarray(u, jnp.float32)
@@ -162,6 +168,7 @@ class Space:
             at += size
         return total
 
+    @ALLOWED
     def draw(self, key: Any, count: int) -> Array:
         """Return draws of the prior as u [count, P]."""
         keys = jax.random.split(key, len(self.priors))

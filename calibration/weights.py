@@ -19,7 +19,7 @@ def shrunken(curves: HostArray) -> HostArray:
     count, size = curves.shape
     if count < 2:
         return np.zeros((size, size))
-    spread = curves.std(0, ddof=1)
+    spread = np.where(np.ptp(curves, 0) > 0, curves.std(0, ddof=1), 0)  # equal values have none, not even by rounding
     standard = (curves - curves.mean(0)) / np.where(spread > 0, spread, 1)
     products = standard[:, :, None] * standard[:, None, :]  # [S, D, D]
     correlation = products.sum(0) / (count - 1)
