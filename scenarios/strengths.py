@@ -56,9 +56,7 @@ def kernel_of(names: tuple[str, ...]) -> type[Kernel]:
 
 def strengthened(arm: Arm, strengths: Any) -> Arm:
     """Return an arm whose interventions are as strong as `strengths` (an instance of `kernel_of(...).Params`) says."""
-    factors = {
-        each.name: float(getattr(strengths, each.name)) for each in dataclasses.fields(strengths)
-    }
+    factors = {each.name: float(getattr(strengths, each.name)) for each in dataclasses.fields(strengths)}
     if all(factor == 1.0 for factor in factors.values()):
         return arm
     changed = [

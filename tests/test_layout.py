@@ -68,7 +68,9 @@ def test_files_are_of_a_readable_length(folders: tuple[str, ...], most: int):
 
 
 def test_nothing_is_pickled_or_evaluated():
-    unsafe = re.compile(r"import (pickle|cloudpickle|marshal|shelve)\b|\bpickle\.|(?<![\w.])(eval|exec)\(|allow_pickle=True")
+    unsafe = re.compile(
+        r"import (pickle|cloudpickle|marshal|shelve)\b|\bpickle\.|(?<![\w.])(eval|exec)\(|allow_pickle=True"
+    )
     for path in SOURCES:
         found = unsafe.search(path.read_text("utf-8"))
         assert found is None, f"{path.relative_to(ROOT)}: {found}"

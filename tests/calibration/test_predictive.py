@@ -42,7 +42,8 @@ def test_the_filter_is_the_conditional_normal() -> None:
             joint[t, t] - gain @ joint[seen, t]
         )
     seen = steps[~np.isnan(r)]
-    whole: Any = stats.multivariate_normal(np.zeros(len(seen)), (joint + noise)[np.ix_(seen, seen)])  # pyright: ignore[reportArgumentType]
+    covariance: Any = (joint + noise)[np.ix_(seen, seen)]
+    whole = stats.multivariate_normal(np.zeros(len(seen)), covariance)
     assert told == pytest.approx(whole.logpdf(r[seen]))
 
 
