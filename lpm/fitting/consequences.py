@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from scipy.stats import t
 
 from lpm.fitting.calibrated import POSTERIOR
 from lpm.parquet import read_frame
@@ -54,20 +55,23 @@ def _levels(trajectory: pl.DataFrame, scenario: Scenario) -> list[dict[str, Any]
 
 
 def _effects(folder: Path, scenario: Scenario) -> list[dict[str, Any]]:
-    """Return by arm what of the headline metric it averts in total, with the interval over the draws."""
+    """Return by arm what of the headline metric it averts in total: mean over the draws, and its 90 % interval."""
     name = scenario.headline or ("deaths" if "deaths" in scenario.metrics else None)
     if name is None or len(scenario.arms) < 2:
         return []
     effects = read_frame(folder / "effects.parquet").filter(
-        (pl.col("metric") == name) & (pl.col("group") == "all") & (pl.col("summary") == "total")
+        (pl.col("metric") == name)
+        & (pl.col("group") == "all")
+        & (pl.col("summary") == "total")
+        & (pl.col("arm") != scenario.arms[0].name)
     )
     title = scenario.metrics[name].title or name
     return [
         {
             "name": f"{title} averted: {row['arm']}",
             "estimate": -row["difference"],
-            "low": -row["high"],
-            "high": -row["low"],
+            "low": -row["difference"] - float(t.ppf(0.95, row["seeds"] - 1)) * row["se"],
+            "high": -row["difference"] + float(t.ppf(0.95, row["seeds"] - 1)) * row["se"],
             "unit": scenario.metrics[name].unit,
         }
         for row in effects.iter_rows(named=True)

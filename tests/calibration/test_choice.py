@@ -84,6 +84,7 @@ def test_parameters_are_recovered_within_their_errors():
     assert (abs(contrast) < 3.5 * np.hypot(errors[1:ITEMS], errors[0])).all()
 
 
+@pytest.mark.full
 def test_the_spread_between_choosers_is_recovered_and_is_worth_likelihood():
     """The spread 1.0 within 0.3 (3 standard errors), and a gain above 3 errors: both fail by chance below 0.5 %."""
     given, feature = simulated(2, 250, 5, spread=1.0)

@@ -92,6 +92,7 @@ def test_expectations_are_those_of_the_markov_chain():
         assert (np.abs(values.mean(0) - exact[:, k]) <= 5 * error + 1e-9).all(), metric
 
 
+@pytest.mark.full
 def test_no_parameter_of_the_space_is_needed_where_numbers_are_given():
     simulator = Contagion("sir", of_pairs(2, PAIR), 2, initial=1.0)
     same = Contagion("sir", of_pairs(2, PAIR), 2, beta=0.5, gamma=0.5)

@@ -133,6 +133,7 @@ def test_words_name_what_moves() -> None:
     assert in_words(np.asarray([0.1, -1.0, 0.0]), names) == "gamma alone"
 
 
+@pytest.mark.full
 def test_a_report_says_what_holds_and_what_does_not() -> None:
     _, values = MODEL.drawn(1, 8)
     problem = MODEL.problem(values[0])

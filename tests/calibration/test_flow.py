@@ -77,6 +77,7 @@ def test_a_coordinate_moves_only_with_those_before_it() -> None:
     assert (np.abs(np.diag(in_order)) > 0.05).all() and np.abs(np.tril(in_order, -1)).max() > 1e-3
 
 
+@pytest.mark.full
 def test_a_known_conditional_density_is_learned() -> None:
     """X = c / 2 + |c| e with e normal: mean and width both follow c. One run, fixed seeds."""
     generator = np.random.default_rng(3)

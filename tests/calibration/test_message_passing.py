@@ -104,6 +104,7 @@ def test_arcs_of_one_direction_and_of_other_contacts_are_exact_on_a_tree():
     assert np.allclose(found.mean, exact("sir", problem, u, contacts), atol=2e-6)
 
 
+@pytest.mark.full
 def test_sis_is_exact_for_one_step_and_close_on_a_random_graph():
     """Its closure is an approximation: the endemic share is that of simulations within 3 % (chance moves it by 1 %)."""
     problem = on_tree("sis")
@@ -132,6 +133,7 @@ def on_regular(size: int, steps: int, **more: Any) -> Problem:
     return Problem(space, Observation((series,)), Contagion("sir", network, steps, initial=0.02, **more))
 
 
+@pytest.mark.full
 def test_reverse_mode_is_forward_mode_and_that_of_differences():
     problem, method = on_regular(300, 23), MessagePassing(simulate=False)
     u = np.asarray(problem.space.unconstrain({"beta": 0.04, "gamma": 0.1, "seen": 0.4}), np.float64)
@@ -171,6 +173,7 @@ def _of(law: Any, place: Any, arcs: Any) -> Any:
     return lambda course: expected(law, course, place, arcs, reverse=True)
 
 
+@pytest.mark.full
 def test_memory_of_reverse_mode_is_that_of_two_levels():
     """At most 250 bytes an arc at T = 50 (34 a step would be 1,700)."""
     assert spans(50) == (5, 10) or spans(50) == (10, 5)

@@ -132,6 +132,7 @@ def whole(moved: Any, known: Panel, graph: Any, how: Training) -> Any:
     return total + jnp.sum(((moved[1][0] - mean[-1]) / spread[-1]) ** 2)
 
 
+@pytest.mark.full
 def test_the_gradient_is_that_of_the_whole():
     """One step of length 1 down the chained gradient, against jax.grad from the weights to the loss; in float32."""
     space = Space({"beta": KNOTS, "gamma": SPACE.priors["gamma"]})

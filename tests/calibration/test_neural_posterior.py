@@ -36,6 +36,7 @@ def test_mean_and_width_are_those_of_the_exact_posterior(learned: NeuralPosterio
     assert correlation == pytest.approx(covariance[0, 1] / width.prod(), abs=0.12)
 
 
+@pytest.mark.full
 def test_intervals_cover_what_they_say(learned: NeuralPosterior) -> None:
     """400 sets: a right posterior leaves these bars of 4 standard errors with p < 2e-4."""
     found = coverage(learned, MODEL.problem(), 400, 99)
@@ -43,6 +44,7 @@ def test_intervals_cover_what_they_say(learned: NeuralPosterior) -> None:
     assert (np.abs(found.covered(0.5) - 0.5) < 0.1).all()
 
 
+@pytest.mark.full
 def test_the_density_is_that_of_the_draws(learned: NeuralPosterior) -> None:
     _, values = MODEL.drawn(1, 4)
     mean, covariance = MODEL.exact(values[0])
@@ -56,6 +58,7 @@ def test_the_density_is_that_of_the_draws(learned: NeuralPosterior) -> None:
     assert found.notes == ()
 
 
+@pytest.mark.full
 def test_data_unlike_every_simulation_are_told(learned: NeuralPosterior) -> None:
     far = learned.posterior(50, MODEL.a @ [30.0, 30.0])
     assert far.notes == ("the data lie outside of what the prior simulates: the neural posterior extrapolates",)
@@ -64,6 +67,7 @@ def test_data_unlike_every_simulation_are_told(learned: NeuralPosterior) -> None
     assert odd.notes == ("the data differ from every simulation in a way that the parameters do not produce",)
 
 
+@pytest.mark.full
 def test_a_saved_posterior_answers_as_before(learned: NeuralPosterior, tmp_path: Path) -> None:
     file = tmp_path / "posterior.npz"
     learned.save(file)

@@ -94,6 +94,7 @@ def test_an_exact_kernel_has_the_derivative_of_differences(kernel: str, path: st
     assert isinstance(estimator, Estimator) and not estimator.biased
 
 
+@pytest.mark.full
 def test_a_kernel_between_choices_is_asked_for_and_marked():
     simulator = simulated("deffuant", {"mu": "deffuant.mu"}, steps=3)
     problem, u = problem_of(simulator, {"mu": dist.Beta(2, 2)}, {"mu": 0.3})

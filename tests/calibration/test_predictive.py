@@ -48,10 +48,10 @@ def test_the_filter_is_the_conditional_normal() -> None:
 
 
 def test_drift_and_noise_are_told_apart() -> None:
-    """Of 40 groups of 30 counts each the grid's neighbours of the truth at most are found (fixed seed)."""
+    """Of 12 groups of 30 counts each the grid's neighbours of the truth at most are found (fixed seed)."""
     generator, truth = np.random.default_rng(5), Discrepancy(0.9, 0.2, 0.05)
     groups: list[Any] = []
-    for _ in range(40):
+    for _ in range(12):
         b = [generator.normal(0, np.sqrt(truth.first))]
         for _ in range(29):
             b.append(truth.phi * b[-1] + truth.drift * generator.normal())

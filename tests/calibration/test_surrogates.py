@@ -66,6 +66,7 @@ def test_weights_are_the_derivatives_that_they_say():
     assert np.array_equal(GumbelSoftmax().weight(jnp.asarray([0.5]), jnp.zeros(1)), [0.0])
 
 
+@pytest.mark.full
 def test_one_event_each_has_the_right_derivative_on_average():
     """Nobody meets anybody: d E[infectious] / d share = N. Straight through is exact, the triple within 5 s.e."""
     size, nobody = 2_000, np.zeros(2_001, np.int64)
@@ -78,6 +79,7 @@ def test_one_event_each_has_the_right_derivative_on_average():
     assert abs(found.jacobian[0, 0] - size * chain) <= 5 * error
 
 
+@pytest.mark.full
 def test_reverse_mode_is_forward_mode():
     problem = on_graph("sir", graph("erdos-renyi", 200, mean_degree=6.0), 8)
     simulator: Any = problem.simulator

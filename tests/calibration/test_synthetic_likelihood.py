@@ -27,6 +27,7 @@ def origin(values: HostArray) -> HostArray:
     return np.zeros((len(values), 2))
 
 
+@pytest.mark.full
 def test_mean_and_width_are_those_of_the_exact_posterior() -> None:
     """30 sets of data, fixed seeds, process noise larger than that of the data; errors in exact posterior spreads."""
     _, values = MODEL.drawn(30, 1)
@@ -48,6 +49,7 @@ def test_the_process_noise_is_in_the_posterior() -> None:
     assert found.notes == () and found.log_prob is not None
 
 
+@pytest.mark.full
 def test_a_start_far_away_ends_at_the_same_posterior() -> None:
     _, values = MODEL.drawn(1, 3)
     mean, covariance = MODEL.exact(values[0])

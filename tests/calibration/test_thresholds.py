@@ -61,6 +61,7 @@ def test_the_estimator_gives_the_width_and_leaves_the_curve_hard():
     assert isinstance(SmoothThreshold(), Estimator) and SmoothThreshold().biased
 
 
+@pytest.mark.full
 def test_what_was_traced_before_is_traced_anew():
     """A compiled step of the user's own, run hard, then under two widths (`jac` would refuse: mu moves nothing)."""
 
