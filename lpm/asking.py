@@ -176,7 +176,7 @@ def report(folder: Path) -> Path:
     Raises:
         InputError: The folder is of neither, or what it holds is damaged.
     """
-    if (folder / "fit.json").is_file():
+    if os.path.isfile(folder / "fit.json"):  # unlike Path.is_file, false for a name that is too long
         from lpm.calibration import report as of_fit
 
         return of_fit.write_report(folder)

@@ -261,7 +261,7 @@ def test_a_scenario_that_is_not_there(tmp_path: Path, call: Callable[..., str]) 
     assert "no such scenario" in call("nyc-civid")
     assert "cannot be read" in call(str(tmp_path / "missing.toml"))
     assert "folder" in call(str(tmp_path))
-    assert "got an empty text" in call("")
+    assert "expected a built-in name or the path" in call("")
     for name in ("x" * 5000, "x" * 5000 + ".toml", f"{tmp_path}/{'x' * 5000}"):
         line = call(name)
         assert "no such scenario" in line and len(line) < 300
