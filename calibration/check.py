@@ -69,10 +69,20 @@ class Row:
         return not self.refused and self.cosine >= COSINE and RATIO[0] <= self.ratio <= RATIO[1]
 
     @property
+    def sure(self) -> bool:
+        """Whether more seeds would hardly change that: cosine and ratio are two standard errors off every bound."""
+        gaps = [(self.cosine - COSINE, self.cosine_se)] + [(self.ratio - bound, self.ratio_se) for bound in RATIO]
+        return bool(self.refused) or all(abs(gap) > 2 * error for gap, error in gaps)
+
+    @property
     def verdict(self) -> str:
         """One word or sentence."""
         if self.refused:
             return self.refused
+        return self._found + ("" if self.sure else " (not sure: take more seeds)")
+
+    @property
+    def _found(self) -> str:
         if self.passed:
             return "passes"
         wrong = [f"cosine below {COSINE}"] if not self.cosine >= COSINE else []

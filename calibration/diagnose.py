@@ -1,7 +1,7 @@
 """Can a posterior be believed? Coverage, what it predicts of the data it has seen, and what the data do not tell.
 
-Three checks: simulation-based calibration (`lpm.calibration.coverage`), the posterior predictive check below, and
-identifiability (`lpm.calibration.identifiability`).
+Three checks: simulation-based calibration (`lpm.calibration.posteriors.coverage`), the posterior predictive check
+below, and identifiability (`lpm.calibration.posteriors.identifiability`).
 
 Posterior predictive: data y_rep are simulated from draws of the posterior; with mean m and standard deviation s of
 g(y_rep), data are at the distance T(y) = mean ((g(y) - m) / s)^2 from them. The p-value of a series is the share
@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from lpm.calibration.coverage import BARS, LEVEL, Coverage, coverage
 from lpm.calibration.errors import CalibrationError
-from lpm.calibration.identifiability import Effect, Identifiability, identifiability
 from lpm.calibration.posterior import Method, Posterior
+from lpm.calibration.posteriors.coverage import BARS, LEVEL, Coverage, coverage
+from lpm.calibration.posteriors.identifiability import Effect, Identifiability, identifiability
 from lpm.calibration.problem import Problem
 
 EXTREME = 0.005

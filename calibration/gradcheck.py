@@ -167,6 +167,7 @@ def choose(
     check: Check | None = None,
     seeds: HostArray | int = 16,
     truth_seeds: HostArray | int = 32,
+    usual: Estimator | None = None,
     **more: Any,
 ) -> Estimator:
     """Return the estimator that `gradient="auto"` stands for.
@@ -181,9 +182,10 @@ def choose(
         check: A check of them that is at hand already.
         seeds: See `gradcheck`.
         truth_seeds: See `gradcheck`.
+        usual: The common random numbers that are taken; None = `CommonRandomNumbers()`.
         more: Further arguments of `gradcheck`.
     """
     if check is None and (problem.space.size <= EVERY_COORDINATE or not estimators):
-        return CommonRandomNumbers()
+        return usual or CommonRandomNumbers()
     found = check or gradcheck(problem, u, estimators, seeds=seeds, truth_seeds=truth_seeds, **more)
-    return next((each for each in estimators if each.name == found.cheapest), CommonRandomNumbers())
+    return next((each for each in estimators if each.name == found.cheapest), usual or CommonRandomNumbers())

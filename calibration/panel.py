@@ -35,8 +35,8 @@ from lpm.calibration.errors import CalibrationError, NotFiniteError, ZeroGradien
 from lpm.calibration.estimators.differences import CommonRandomNumbers
 from lpm.calibration.estimators.jacobian import Estimator, finite
 from lpm.calibration.fit import Progress, silent
+from lpm.calibration.methods.optimise import Plateau, Regions
 from lpm.calibration.network import CalibNN, coordinates, firsts, others
-from lpm.calibration.optimise import Plateau, Regions
 from lpm.calibration.problem import Problem
 from lpm.calibration.space import Space
 from lpm.types import HostArray

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
-from lpm.calibration.forecast import LPM
+from lpm.calibration.forecasting.forecast import LPM
 from lpm.report.figures import COLOURS, DASHES
 from lpm.report.wording import brief, day, escaped, label, titled
 

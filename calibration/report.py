@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from lpm.calibration import pictures
-from lpm.calibration.forecast import FORECAST, LPM, NAIVE, best_naive, means
+from lpm.calibration.forecasting.forecast import FORECAST, LPM, NAIVE, best_naive, means
 from lpm.calibration.space import Space
 from lpm.errors import InputError, faults
 from lpm.parquet import read_frame, write_bytes

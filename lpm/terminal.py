@@ -157,7 +157,7 @@ def show_summary(folder: Path) -> None:
 
 def show_fit(folder: Path) -> None:
     """Print what a fit found: estimates with intervals, what follows from them, scores beside the best naive row."""
-    from lpm.calibration.forecast import means
+    from lpm.calibration.forecasting.forecast import means
 
     facts = json.loads((folder / "fit.json").read_text(encoding="utf-8"))
     screen = console()

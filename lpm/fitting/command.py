@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from lpm.calibration import forecast as forecasts
 from lpm.calibration.archive import Archive
 from lpm.calibration.fit import Fit, LevenbergMarquardt, fit, table
+from lpm.calibration.forecasting import forecast as forecasts
+from lpm.calibration.forecasting.predictive import predictive
 from lpm.calibration.observation import Observation
-from lpm.calibration.predictive import predictive
 from lpm.calibration.problem import Problem
 from lpm.calibration.report import prior_intervals, write_report
 from lpm.errors import InputError, faults, unknown
@@ -208,7 +208,7 @@ def _scattering(observation: Observation, fitted: Observation) -> Observation:
 
 
 def _forecast(work: _Work, found: Fit, every: Observation, origin: dt.date) -> pl.DataFrame:
-    """Return the forecast from an origin: see `lpm.calibration.predictive`."""
+    """Return the forecast from an origin: see `lpm.calibration.forecasting.predictive`."""
     steps = max(int(series.end.max()) for series in every.series)
     problem = work.problem(every, steps)
     u = found.draws(work.asked.draws, seed=1)

@@ -1,8 +1,9 @@
 """What a forecast of New York's first wave has to beat: `python tests/benchmarks/naive_nyc.py [FILE.parquet]`.
 
 Fit to each of 2020-03-29, 04-05, 04-12, 04-19 and predict the next four weeks of admissions and deaths in five
-boroughs, by the naive rules of `lpm.calibration.naive`. Scores are retrospective: final data, no reporting delay. Two
-ways to cut the weeks, since the origins are Sundays and the weeks of `observed_weekly.csv` run from Sunday to Saturday:
+boroughs, by the naive rules of `lpm.calibration.forecasting.naive`. Scores are retrospective: final data, no reporting
+delay. Two ways to cut the weeks, since the origins are Sundays and the weeks of `observed_weekly.csv` run from Sunday
+to Saturday:
 
 - "from the origin": daily figures up to and with the origin; four blocks of 7 days from the day after it;
 - "epi weeks": daily figures up to the Saturday before the origin; the four weeks of `observed_weekly.csv` after it.
@@ -24,8 +25,8 @@ import polars as pl
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from lpm.calibration.forecast import best_naive, naive, score
-from lpm.calibration.naive import LogLinear, Persistence
+from lpm.calibration.forecasting.forecast import best_naive, naive, score
+from lpm.calibration.forecasting.naive import LogLinear, Persistence
 
 ORIGINS = tuple(dt.date(2020, 3, 29) + dt.timedelta(days=7 * week) for week in range(4))
 BOROUGHS = {"BX": "Bronx", "BK": "Brooklyn", "MN": "Manhattan", "QN": "Queens", "SI": "Staten Island"}

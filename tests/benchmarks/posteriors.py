@@ -23,11 +23,11 @@ import numpyro.distributions as dist
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from lpm.calibration.coverage import coverage
 from lpm.calibration.likelihood import Poisson
-from lpm.calibration.neural_posterior import NeuralPosterior
+from lpm.calibration.posteriors.coverage import coverage
+from lpm.calibration.posteriors.neural_posterior import NeuralPosterior
+from lpm.calibration.posteriors.synthetic_likelihood import SyntheticLikelihood
 from lpm.calibration.space import Space
-from lpm.calibration.synthetic_likelihood import SyntheticLikelihood
 from lpm.types import HostArray
 from tests.calibration.models import epidemic_problem
 

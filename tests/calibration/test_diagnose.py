@@ -11,13 +11,13 @@ import numpy as np
 import numpyro.distributions as dist
 import pytest
 
-from lpm.calibration.coverage import Coverage, coverage
 from lpm.calibration.diagnose import Report, diagnose, predictive
 from lpm.calibration.errors import CalibrationError, NotFiniteError, UnidentifiedError
-from lpm.calibration.identifiability import identifiability, in_words
 from lpm.calibration.likelihood import Normal
 from lpm.calibration.observation import Observation
 from lpm.calibration.posterior import Posterior
+from lpm.calibration.posteriors.coverage import Coverage, coverage
+from lpm.calibration.posteriors.identifiability import identifiability, in_words
 from lpm.calibration.problem import Problem, Pure
 from lpm.calibration.space import Space
 from lpm.types import HostArray

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lpm.calibration.dispersion import HIGHEST, LOWEST, concentration, learned
 from lpm.calibration.likelihood import NegativeBinomial, Poisson
+from lpm.calibration.methods.dispersion import HIGHEST, LOWEST, concentration, learned
 from lpm.calibration.observation import Observation
 from lpm.types import HostArray
 from tests.calibration.models import series

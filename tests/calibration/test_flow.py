@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from lpm.calibration.errors import CalibrationError, NotFiniteError
-from lpm.calibration.flow import Shape, density, first_weights, train, transform
-from lpm.calibration.spline import BOUND, spline
+from lpm.calibration.posteriors.flow import Shape, density, first_weights, train, transform
+from lpm.calibration.posteriors.spline import BOUND, spline
 
 
 def moved(shape: Shape, seed: int = 0, size: float = 0.3):

@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 
 from lpm.calibration.errors import CalibrationError, NotFiniteError
-from lpm.calibration.forecast import FORECAST, LPM, best_naive, forecast, means, naive, rows, scores, write
-from lpm.calibration.naive import LogLinear, Persistence, quantiles
+from lpm.calibration.forecasting.forecast import FORECAST, LPM, best_naive, forecast, means, naive, rows, scores, write
+from lpm.calibration.forecasting.naive import LogLinear, Persistence, quantiles
 from lpm.calibration.observation import Series
 from lpm.calibration.score import coverage, wis
 from lpm.errors import InputError

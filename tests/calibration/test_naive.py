@@ -11,8 +11,8 @@ import pytest
 from scipy import stats
 
 from lpm.calibration.errors import CalibrationError, NotFiniteError
-from lpm.calibration.lagged import LaggedRatio
-from lpm.calibration.naive import LogLinear, Persistence, quantiles
+from lpm.calibration.forecasting.lagged import LaggedRatio
+from lpm.calibration.forecasting.naive import LogLinear, Persistence, quantiles
 from lpm.calibration.score import LEVELS, wape
 from tests.benchmarks import naive_nyc
 

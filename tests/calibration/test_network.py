@@ -20,9 +20,9 @@ from flax import nnx
 from lpm.calibration.errors import CalibrationError, NotFiniteError, ZeroGradientError
 from lpm.calibration.estimators.jacobian import Jacobian
 from lpm.calibration.likelihood import Normal
+from lpm.calibration.methods.optimise import Regions
 from lpm.calibration.network import CalibNN
 from lpm.calibration.observation import Observation
-from lpm.calibration.optimise import Regions
 from lpm.calibration.panel import Panel, Training, train
 from lpm.calibration.problem import Problem, Pure
 from lpm.calibration.space import Space

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lpm.calibration.coverage import Coverage, coverage
 from lpm.calibration.errors import CalibrationError
-from lpm.calibration.neural_posterior import NeuralPosterior, summary_of
+from lpm.calibration.posteriors.coverage import Coverage, coverage
+from lpm.calibration.posteriors.neural_posterior import NeuralPosterior, summary_of
 from lpm.errors import InputError
 from tests.calibration.models import epidemic_problem, linear
 

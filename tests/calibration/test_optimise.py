@@ -17,9 +17,10 @@ import pytest
 from lpm.calibration.archive import Archive
 from lpm.calibration.errors import CalibrationError, NotCommonError, NotFiniteError, ZeroGradientError
 from lpm.calibration.estimators.differences import CommonRandomNumbers
+from lpm.calibration.fit import Optax, Regions, fit
 from lpm.calibration.likelihood import Normal
+from lpm.calibration.methods.optimise import Plateau, gradient, objective
 from lpm.calibration.observation import Observation, Series
-from lpm.calibration.optimise import Optax, Plateau, Regions, gradient, objective, optimise
 from lpm.calibration.problem import Problem
 from lpm.calibration.space import Space
 
@@ -69,7 +70,7 @@ def test_it_ends_where_the_normal_equations_do(optimiser: Any, minibatch: Region
     """Within a tenth of a standard error with all regions; batches of two go to and fro: within one."""
     made = problem()
     expected, covariance = ridge(made)
-    found = optimise(made, Optax(optimiser, 120, minibatch=minibatch, patience=20, tolerance=1e-4, starts=4))
+    found = fit(made, Optax(optimiser, 120, minibatch=minibatch, patience=20, tolerance=1e-4, starts=4))
     assert (np.abs(found.u - expected) < (0.1 if minibatch is None else 1) * np.sqrt(np.diag(covariance))).all()
     assert np.allclose(found.covariance, covariance, rtol=0.02)
     assert found.simulations == made.simulations and found.trace[0][-1][1] < found.trace[0][0][1] + 1e-9
@@ -107,7 +108,7 @@ def test_a_plateau_is_a_mean_that_no_longer_falls():
 def test_it_stops_early_and_tells_how_far_it_is():
     told: list[tuple[str, int, int]] = []
     method = Optax(optax.sgd(0.005), 400, patience=5, starts=2)
-    found = optimise(problem(), method, progress=lambda *each: told.append(each))
+    found = fit(problem(), method, progress=lambda *each: told.append(each))
     assert 10 < len(found.trace[0]) < 100
     assert told[0] == ("screen", 0, 2) and told[-1] == ("steps", 400, 400)
 
@@ -115,18 +116,18 @@ def test_it_stops_early_and_tells_how_far_it_is():
 def test_one_that_was_killed_goes_on_and_ends_the_same(tmp_path: Path):
     """Killed at step 20: what was kept is not run again, and the end is the same bit for bit."""
     method = Optax(None, 30, minibatch=Regions(2), starts=4, last_seeds=4)
-    straight = optimise(problem(Line(0.3)), method, seed=2)
+    straight = fit(problem(Line(0.3)), method, seed=2)
 
     def dies(_: str, step: int, of: int) -> None:
         if step == 20:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        optimise(problem(Line(0.3), archive=Archive(tmp_path, "line", every=10)), method, seed=2, progress=dies)
+        fit(problem(Line(0.3), archive=Archive(tmp_path, "line", every=10)), method, seed=2, progress=dies)
     simulator = Line(0.3)
     kept = Archive(tmp_path, "line", every=10)
     before = len(kept)
-    again = optimise(problem(simulator, archive=kept), method, seed=2)
+    again = fit(problem(simulator, archive=kept), method, seed=2)
     assert np.array_equal(again.u, straight.u) and again.trace == straight.trace
     assert before >= 90 and simulator.runs == 2 + len(kept) - before  # 2: the check of common numbers
     assert len(Archive(tmp_path, "line")) == len(kept)
@@ -135,7 +136,7 @@ def test_one_that_was_killed_goes_on_and_ends_the_same(tmp_path: Path):
 def test_process_noise_comes_into_the_weight():
     """Noise of sd 1 beside data of sd 0.5: errors are those of sd sqrt(1.25), of 200 runs; shrunken, within 15 %."""
     made = problem(Line(1.0))
-    found = optimise(made, Optax(None, 4, starts=2, last_seeds=200))
+    found = fit(made, Optax(None, 4, starts=2, last_seeds=200))
     slope = np.stack([np.ones(20), np.linspace(-1, 1, 5)[np.arange(20) // 4]], 1)
     expected = np.linalg.inv(slope.T @ slope / 1.25 + np.diag(made.space.spread**-2))
     assert np.allclose(found.spread, np.sqrt(np.diag(expected)), rtol=0.15)
@@ -154,15 +155,15 @@ def test_what_cannot_be_fitted_is_named():
 
     idle = Space({**problem().space.priors, "idle": dist.Normal(0.0, 1.0)})
     with pytest.raises(NotCommonError):
-        optimise(problem(Chance()))
+        fit(problem(Chance()), Optax())
     with pytest.raises(NotFiniteError):
-        optimise(problem(Broken()))
+        fit(problem(Broken()), Optax())
     with pytest.raises(ZeroGradientError, match="idle"):
-        optimise(replace(problem(), space=idle))
+        fit(replace(problem(), space=idle), Optax())
     with pytest.raises(CalibrationError, match="a line search cannot call a simulation"):
-        optimise(problem(), Optax(optax.lbfgs()))
+        fit(problem(), Optax(optax.lbfgs()))
     with pytest.raises(CalibrationError, match="at most the 4 regions, got 5"):
-        optimise(problem(), Optax(minibatch=Regions(5)))
+        fit(problem(), Optax(minibatch=Regions(5)))
     with pytest.raises(CalibrationError, match="expected an optimiser of optax"):
         Optax("adam")
     with pytest.raises(CalibrationError, match="steps of at least 1"):

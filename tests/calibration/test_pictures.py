@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from lpm.calibration import pictures
-from lpm.calibration.forecast import naive, scores, write
+from lpm.calibration.forecasting.forecast import naive, scores, write
 from lpm.calibration.report import prior_intervals, write_report
 from lpm.calibration.space import Space, prior_of
 from lpm.errors import InputError

@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 
 from lpm.calibration.errors import NotFiniteError
+from lpm.calibration.forecasting.predictive import Discrepancy, filtered, most_likely, predictive, ratios, weights
 from lpm.calibration.likelihood import NegativeBinomial, Normal
 from lpm.calibration.observation import Observation, Series
-from lpm.calibration.predictive import Discrepancy, filtered, most_likely, predictive, ratios, weights
 
 
 def test_weights_are_the_likelihood_where_enough_draws_are_effective() -> None:

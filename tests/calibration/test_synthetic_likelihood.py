@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lpm.calibration.coverage import coverage
 from lpm.calibration.errors import CalibrationError
 from lpm.calibration.likelihood import Multinomial, Poisson
-from lpm.calibration.neural_posterior import NeuralPosterior
 from lpm.calibration.observation import Observation
-from lpm.calibration.surrogate import Surrogate, terms
-from lpm.calibration.synthetic_likelihood import SyntheticLikelihood, masked, noise_of
+from lpm.calibration.posteriors.coverage import coverage
+from lpm.calibration.posteriors.neural_posterior import NeuralPosterior
+from lpm.calibration.posteriors.surrogate import Surrogate, terms
+from lpm.calibration.posteriors.synthetic_likelihood import SyntheticLikelihood, masked, noise_of
 from lpm.types import HostArray
 from tests.calibration.models import Linear, epidemic_problem, linear, series
 

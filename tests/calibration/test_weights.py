@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lpm.calibration.weights import shrunken, whitener
+from lpm.calibration.methods.weights import shrunken, whitener
 from lpm.types import HostArray
 
 SIZE = 30

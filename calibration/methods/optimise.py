@@ -26,13 +26,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lpm.calibration.dispersion import learned
 from lpm.calibration.errors import CalibrationError, NotFiniteError
 from lpm.calibration.estimators.differences import CommonRandomNumbers
 from lpm.calibration.estimators.jacobian import Estimator, Jacobian, checked
-from lpm.calibration.fit import Fit, Progress, silent, sobol
+from lpm.calibration.methods.dispersion import learned
+from lpm.calibration.methods.estimate import Fit
+from lpm.calibration.methods.screen import Progress, silent, sobol
+from lpm.calibration.methods.trust import Gradient, trusted
+from lpm.calibration.methods.weights import shrunken, whitener
 from lpm.calibration.problem import Problem
-from lpm.calibration.weights import shrunken, whitener
 from lpm.types import HostArray
 
 RATE = 0.1
@@ -73,7 +75,9 @@ class Optax:
         optimiser: Any that needs no more than gradient and value; Adam with cooling steps by default.
         steps: Most steps.
         seeds: Runs that are averaged, the same seeds at every point.
-        estimator: Gives the Jacobian.
+        gradient: Gives the Jacobian: an estimator, or "auto".
+        among: What "auto" has to choose from beside common random numbers.
+        override: Follow a biased gradient without a check (`lpm.calibration.methods.trust`).
         minibatch: Regions (groups of the observation) of a step; None = all. Every simulation still runs whole.
         patience: Steps whose mean Q is compared with that of as many before.
         tolerance: Share by which it has to be lower.
@@ -85,7 +89,9 @@ class Optax:
     optimiser: Any = None
     steps: int = 200
     seeds: int = 1
-    estimator: Estimator = field(default_factory=CommonRandomNumbers)
+    gradient: Gradient = field(default_factory=CommonRandomNumbers)
+    among: tuple[Estimator, ...] = ()
+    override: bool = False
     minibatch: Regions | None = None
     patience: int = 10
     tolerance: float = 0.01
@@ -152,7 +158,7 @@ def gradient(
 
 def optimise(
     problem: Problem,
-    method: Optax | None = None,
+    how: Optax,
     *,
     seed: int = 0,
     progress: Progress = silent,
@@ -162,7 +168,7 @@ def optimise(
 
     Args:
         problem: What to fit.
-        method: How.
+        how: The method.
         seed: Names the screen, the minibatches and the seeds of all runs.
         progress: Told how far it is.
         begin: Where to begin, u [P], in the place of a screen.
@@ -173,7 +179,6 @@ def optimise(
         NotFiniteError: A NaN.
         CalibrationError: An optimiser that asks for more than gradient and value, or a batch of more regions than are.
     """
-    how = method or Optax()
     began, before = time.perf_counter(), problem.simulations
     seeds = 1_000 * seed + np.arange(how.seeds)
     names, region = regions_of(problem)
@@ -181,6 +186,7 @@ def optimise(
         raise CalibrationError(f"minibatch: expected at most the {len(names)} regions, got {how.minibatch.count}")
     u = _begin(problem, how, seed, progress) if begin is None else np.asarray(begin, np.float64)
     problem.check_common(u, int(seeds[0]))
+    estimator = trusted(problem, u, how.gradient, how.among, how.override, CommonRandomNumbers())
 
     space = problem.space
     (low, high), tail = space.box, 1_000 * seed + 500 + np.arange(how.last_seeds)
@@ -191,7 +197,7 @@ def optimise(
     trace: list[tuple[int, float]] = []
     for step in range(how.steps):
         progress("steps", step, how.steps)
-        found = how.estimator.jac(problem, u, seeds)
+        found = estimator.jac(problem, u, seeds)
         if step == 0:
             checked(problem, found)
         rows, scale = _batch(how, region, len(names), step, seed)
@@ -213,7 +219,7 @@ def optimise(
         u = np.clip(u + space.spread * np.asarray(change, np.float64), low, high)
     progress("steps", how.steps, how.steps)
     u = np.mean((path or [u])[-how.patience :], 0)  # the mean of the last steps, which go to and fro around it
-    return _found(problem, how, u, seeds, tail, tuple(trace), (before, began))
+    return _found(problem, how, estimator, u, seeds, tail, tuple(trace), (before, began))
 
 
 def _begin(problem: Problem, how: Optax, seed: int, progress: Progress) -> HostArray:
@@ -251,6 +257,7 @@ def _update(optimiser: Any, slope: Any, state: Any, z: Any, value: float) -> tup
 def _found(
     problem: Problem,
     how: Optax,
+    estimator: Estimator,
     u: HostArray,
     seeds: HostArray,
     tail: HostArray,
@@ -263,7 +270,7 @@ def _found(
     curves = problem.curves(np.repeat(u[None], len(tail), 0), tail)
     process = shrunken(curves)
     weight, rows = whitener(process), np.arange(len(process))
-    found = checked(problem, how.estimator.jac(problem, u, tail[: min(max(2, how.seeds), len(tail))]))
+    found = checked(problem, estimator.jac(problem, u, tail[: min(max(2, how.seeds), len(tail))]))
     found = replace(found, mean=curves.mean(0))
     slope = weight @ found.jacobian
     covariance = np.linalg.inv(slope.T @ slope + np.diag(problem.space.spread**-2))

@@ -5,7 +5,7 @@ the observation's own likelihood, several times, as it costs nothing. The flow t
 u_s given its noisy data is, in the limit, the posterior (Papamakarios & Murray 2016, "Fast epsilon-free inference of
 simulation models with Bayesian conditional density estimation"; Greenberg, Nonnenmacher & Macke 2019). Chance of the
 simulator and noise of the data are both in it, and it answers for any data at once, which is what makes checking its
-coverage cheap (`lpm.calibration.coverage`).
+coverage cheap (`lpm.calibration.posteriors.coverage`).
 
 The summary is g(y), on the scale on which values scatter by about 1, in the directions in which the simulations spread
 beyond that scatter: a direction is kept if its variance exceeds w (1 + sqrt(D / n))^2 for a noise of variance w, the
@@ -24,8 +24,8 @@ import jax
 import numpy as np
 
 from lpm.calibration.errors import CalibrationError
-from lpm.calibration.flow import Shape, Trained, first_weights, train
 from lpm.calibration.posterior import Posterior
+from lpm.calibration.posteriors.flow import Shape, Trained, first_weights, train
 from lpm.calibration.problem import Problem
 from lpm.calibration.space import Space
 from lpm.errors import InputError

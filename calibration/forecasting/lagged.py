@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lpm.calibration.errors import CalibrationError
-from lpm.calibration.naive import LEAST, Rule, around, checked, last_of, middles_of, sums_of
+from lpm.calibration.forecasting.naive import LEAST, Rule, around, checked, last_of, middles_of, sums_of
 from lpm.calibration.score import LEVELS
 from lpm.types import HostArray
 

@@ -7,7 +7,7 @@ Rules, none of which knows what an epidemic (or anything else) is:
   hubs does the same: Cramer et al. 2022, PNAS 119:e2113561119, 10.1073/pnas.2113561119.)
 - **log-linear**: the straight line through the logarithms of the last n steps goes on. Errors: Student's t around the
   line, with the line's own uncertainty, which grows with the distance.
-- **lagged ratio** (`lpm.calibration.lagged`): a share of another series, some steps later.
+- **lagged ratio** (`lpm.calibration.forecasting.lagged`): a share of another series, some steps later.
 
 The middle is the rule itself and nothing else. With the quantile q of the stated distribution, an interval's ends are
 max(0, middle + q sd) for persistence and middle * exp(q sd) for the log-linear rule. A group in whose window nothing at

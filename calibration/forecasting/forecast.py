@@ -16,8 +16,8 @@ import numpy as np
 import polars as pl
 
 from lpm.calibration.errors import CalibrationError, NotFiniteError
-from lpm.calibration.lagged import LaggedRatio
-from lpm.calibration.naive import LogLinear, Persistence, Rule, quantiles
+from lpm.calibration.forecasting.lagged import LaggedRatio
+from lpm.calibration.forecasting.naive import LogLinear, Persistence, Rule, quantiles
 from lpm.calibration.observation import Series
 from lpm.calibration.score import LEVELS, coverage, wape, wis
 from lpm.errors import unknown

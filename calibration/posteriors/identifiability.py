@@ -24,8 +24,8 @@ import polars as pl
 from lpm.calibration.errors import NotFiniteError, UnidentifiedError
 from lpm.calibration.estimators.differences import CommonRandomNumbers
 from lpm.calibration.estimators.jacobian import Estimator
+from lpm.calibration.methods.weights import shrunken, whitener
 from lpm.calibration.problem import Problem
-from lpm.calibration.weights import shrunken, whitener
 from lpm.types import HostArray
 
 LEAST = 1.0

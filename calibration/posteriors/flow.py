@@ -5,8 +5,9 @@ on coordinates before i and on the condition c), so that its Jacobian is triangu
 
     z_i = spline_i((x_i - shift_i) exp(-scale_i)),   log p(x | c) = log N(z; 0, I) + sum_i log dz_i / dx_i.
 
-Shifts, scales and splines (`lpm.calibration.spline`) come from one masked network a layer (Germain et al. 2015, "MADE";
-Papamakarios et al. 2017, "Masked autoregressive flow"). Layers see the coordinates in turn forwards and backwards.
+Shifts, scales and splines (`lpm.calibration.posteriors.spline`) come from one masked network a layer (Germain et al.
+2015, "MADE"; Papamakarios et al. 2017, "Masked autoregressive flow"). Layers see the coordinates in turn forwards and
+backwards.
 Several flows that differ in their first weights and held-out pairs are mixed: members that disagree widen the density
 where the pairs are few (Hermans et al. 2022, "A crisis in simulation-based inference?").
 """
@@ -24,7 +25,7 @@ import optax
 from flax import nnx
 
 from lpm.calibration.errors import CalibrationError, NotFiniteError
-from lpm.calibration.spline import spline
+from lpm.calibration.posteriors.spline import spline
 from lpm.types import Array, HostArray
 
 KEPT = 0.01

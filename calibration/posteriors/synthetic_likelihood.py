@@ -12,7 +12,7 @@ both from simulations at parameters drawn around the fit, each with a seed of it
 by weights that were chosen to make it small. S is estimated from n simulations, and its inverse is therefore shrunk by
 (n - Q - P - 2) / (n - Q - 1) with Q the terms of m (Hartlap, Simon & Schneider 2007, Astronomy & Astrophysics
 464:399-404); the error of m itself widens S by its leverage. C, which only sets weights, is shrunk where there are few
-seeds (`lpm.calibration.weights`). NUTS samples the product
+seeds (`lpm.calibration.methods.weights`). NUTS samples the product
 with the prior (Hoffman & Gelman 2014, Journal of Machine Learning Research 15:1593-1623).
 
 Noise of the data alone in the place of S gives 90 % intervals that cover 50 to 65 %; with S they covered 84 to 91 % of
@@ -31,11 +31,11 @@ from lpm.calibration.errors import CalibrationError, UnidentifiedError
 from lpm.calibration.estimators.differences import CommonRandomNumbers
 from lpm.calibration.estimators.jacobian import Estimator
 from lpm.calibration.likelihood import Multinomial
+from lpm.calibration.methods.weights import shrunken
 from lpm.calibration.observation import Observation
 from lpm.calibration.posterior import Posterior
+from lpm.calibration.posteriors.surrogate import Draws, Surrogate, sampler, terms
 from lpm.calibration.problem import Problem
-from lpm.calibration.surrogate import Draws, Surrogate, sampler, terms
-from lpm.calibration.weights import shrunken
 from lpm.types import HostArray
 
 ECHOES = 8

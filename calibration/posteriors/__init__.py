@@ -1,0 +1,1 @@
+"""Posteriors: how sure the parameters are, and whether that holds."""

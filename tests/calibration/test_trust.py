@@ -1,0 +1,94 @@
+"""Which gradient a fit follows: a biased one only where it passes, "auto" the cheapest that does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import optax
+import pytest
+
+from lpm.calibration.check import Row
+from lpm.calibration.errors import BiasedError, CalibrationError
+from lpm.calibration.estimators.differences import CommonRandomNumbers
+from lpm.calibration.estimators.jacobian import Jacobian
+from lpm.calibration.fit import LevenbergMarquardt, Optax, fit
+from lpm.calibration.likelihood import Normal
+from lpm.calibration.observation import Observation
+from lpm.calibration.problem import Problem, Pure
+from lpm.calibration.space import Space
+from lpm.types import HostArray
+from tests.calibration.models import series
+
+SLOPES = np.random.default_rng(1).normal(size=(60, 40))
+
+
+@dataclass
+class Scaled:
+    """Common random numbers, every column multiplied: off by a factor that is known."""
+
+    factor: float
+    name: str = "scaled"
+    biased: bool = True
+    asked: int = 0
+
+    def jac(self, problem: Problem, u: HostArray, seeds: HostArray) -> Jacobian:
+        """Return J times the factor."""
+        self.asked += 1
+        found = CommonRandomNumbers().jac(problem, u, seeds)
+        return replace(found, jacobian=found.jacobian * self.factor, each=found.each * self.factor)
+
+
+def linear(count: int) -> Problem:
+    """Return y = A x + 1 % noise, x ~ N(0, 1), that was seen at x = 1."""
+
+    def curve(theta: Any, key: Any, slopes: Any) -> Any:
+        import jax
+
+        noise = 0.01 * jax.random.normal(key, (len(slopes),))
+        return {"y": (slopes @ theta["x"] + noise)[:, None]}
+
+    slopes = jnp.asarray(SLOPES[:, :count], jnp.float32)
+    space = Space({"x": dist.Normal(jnp.zeros(count), 1.0).to_event(1)})
+    seen = series("y", SLOPES[:, :count].sum(1), likelihood=Normal(0.5))
+    return Problem(space, Observation((seen,)), Pure(curve, {"y": ["all"]}, slopes))
+
+
+QUICK = {"starts": 2, "refined": 1, "iterations": 4, "last_seeds": 2, "last_steps": 1}
+
+
+@pytest.mark.parametrize("factor", [0.7, 1.4, -1.0])
+def test_a_biased_gradient_is_refused_outside_its_bounds(factor: float):
+    with pytest.raises(BiasedError, match="norm ratio|cosine"):
+        fit(linear(3), LevenbergMarquardt(gradient=Scaled(factor), **QUICK))
+    with pytest.raises(BiasedError):
+        fit(linear(3), Optax(optax.sgd(1e-3), 2, starts=2, gradient=Scaled(factor), last_seeds=2))
+
+
+def test_one_within_them_is_followed_and_one_that_is_overridden_too():
+    near, far = Scaled(1.1), Scaled(1.4)
+    found = fit(linear(3), LevenbergMarquardt(gradient=near, **QUICK))
+    assert near.asked > 3 and np.allclose(found.u, 1.0, atol=0.3)  # three calls are those of the check
+    other = fit(linear(3), LevenbergMarquardt(gradient=far, override=True, **QUICK))
+    assert 1 <= far.asked and np.allclose(other.u, 1.0, atol=0.3)
+
+
+def test_auto_is_common_random_numbers_for_few_parameters_and_the_cheapest_that_passes_for_many():
+    unused = Scaled(1.0)
+    fit(linear(3), LevenbergMarquardt(gradient="auto", among=(unused,), **QUICK))
+    assert unused.asked == 0
+    wrong, right = Scaled(2.0, "wrong"), Scaled(1.0, "right")
+    found = fit(linear(40), Optax(optax.sgd(1e-3), 5, starts=2, gradient="auto", among=(wrong, right), last_seeds=2))
+    assert right.asked > wrong.asked > 0 and found.simulations > 0
+    with pytest.raises(CalibrationError, match="expected an estimator or 'auto'"):
+        fit(linear(3), LevenbergMarquardt(gradient="adam"))  # pyright: ignore[reportArgumentType]
+
+
+def test_a_verdict_near_a_bound_says_that_more_seeds_are_needed():
+    near = Row("made", True, cosine=0.96, cosine_se=0.01, ratio=1.0, ratio_se=0.01, replicates=16)
+    assert near.passed and not near.sure and "more seeds" in near.verdict
+    assert replace(near, cosine_se=0.004).verdict == "passes"
+    assert "more seeds" in replace(near, cosine_se=0.001, ratio=1.26).verdict
