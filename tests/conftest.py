@@ -33,6 +33,14 @@ from lpm.simulation import Behaviour, Member, Model, Simulation, State, World
 jax.config.update("jax_numpy_rank_promotion", "warn")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile less carefully for the quick suite, most of whose time is XLA's; the full one runs what users run."""
+    if config.option.markexpr == "not full":
+        os.environ["XLA_FLAGS"] += (
+            " --xla_llvm_disable_expensive_passes=true"  # read when the first device is asked for
+        )
+
+
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     """The folder of the real data, where it is at hand (LPM_DATA)."""

@@ -49,6 +49,7 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
+@pytest.mark.full
 def test_cascades_of_a_run(tmp_path: Path):
     """Members are those reached, in people too; the rest of the run is as without, to the bit; the report tells."""
     folder = lpm.run(

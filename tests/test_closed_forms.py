@@ -70,7 +70,7 @@ def escaped(reproduction: float, susceptible: float) -> float:
     return root(lambda s: s - susceptible * np.exp(-reproduction * (1 - s)), 1e-9, susceptible)
 
 
-@pytest.mark.parametrize("dt", [1.0, 0.5])
+@pytest.mark.parametrize("dt", [1.0, pytest.param(0.5, marks=pytest.mark.full)])
 def test_final_size_under_complete_mixing(dt: float):
     r"""The equation is s = s0 exp(-R0 (1 - s)) with R0 = beta c dt / g, s0 being the share that begins susceptible.
 

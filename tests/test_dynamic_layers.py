@@ -68,6 +68,7 @@ def infections(path: Path) -> dict[str, np.ndarray]:
     return {arm: frame.filter(arm=arm)["infections"].to_numpy() for arm in frame["arm"].unique(maintain_order=True)}
 
 
+@pytest.mark.full
 def test_ties_removed_stop_and_ties_added_hasten_the_spread(folder: Path):
     base, cut, more = infections(folder / "run").values()
     assert np.array_equal(base[:5], cut[:5]) and np.array_equal(base[:3], more[:3])

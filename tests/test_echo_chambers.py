@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pytest
 
 import lpm
 from lpm.communities import Communities
 
 
+@pytest.mark.full
 def test_exposure_moves_the_firm_as_the_rule_says(tmp_path: Path):
     """More of the own side: more people of firm opinion, communities further apart; more of the other: the reverse.
 

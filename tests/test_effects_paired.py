@@ -38,6 +38,7 @@ def ratio(counts: np.ndarray[Any, Any]) -> float:
     return float((counts[:, 1] - counts[:, 0]).std(ddof=1) / np.sqrt(counts.var(0, ddof=1).sum()))
 
 
+@pytest.mark.full
 def test_pairing_reduces_the_error_of_an_effect():
     """10,000 agents, 60 seeds: at most 0.75.
 

@@ -116,6 +116,7 @@ def lives(network: Any) -> dict[str, Life]:
     }
 
 
+@pytest.mark.full
 def test_what_has_expired_leaves_no_trace(lives: dict[str, Life]):
     """Everybody is reached at 4 and away in steps 6, 7 and 8: nothing moves; before and after everything does."""
     life, base = lives["isolate"], lives["baseline"]
@@ -262,6 +263,7 @@ def trajectory(folder: Path, text: str, *options: str) -> pl.DataFrame:
     return pl.read_parquet(folder / "run" / "trajectory.parquet")
 
 
+@pytest.mark.full
 def test_the_library_reduces_infections_and_registration_has_no_influence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

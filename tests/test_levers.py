@@ -215,6 +215,7 @@ def test_a_survey_reads_and_never_disturbs(tmp_path: Path):
     assert answers["id"].min() >= 200  # type: ignore[operator]
 
 
+@pytest.mark.full
 def test_a_survey_sees_what_metrics_see(tmp_path: Path):
     """Half of the mood while it holds (steps 2 to 6), and nobody is asked whom policy took out (steps 8 to 10)."""
     acts = """where = { group = "a" }

@@ -142,6 +142,7 @@ def test_ties_within_and_across_two_camps(counted: Counted) -> None:
     assert neutral["mixed"]["all"] == 0 and math.isnan(neutral["alike"]["all"])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("shards", "backend"), [(4, "auto"), (1, "xla")])
 def test_devices_and_backends_count_to_the_bit_as_one(counted: Counted, shards: int, backend: str) -> None:
     population = people(4)

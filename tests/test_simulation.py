@@ -58,7 +58,7 @@ def test_chunks_change_nothing(straight: Any, er_network: Network):
     assert equal(chunked.run(chunked.member(7), stops=(1, 12, 13))[1][0], straight[1])
 
 
-@pytest.mark.parametrize("batching", ["map", "vmap"])
+@pytest.mark.parametrize("batching", [pytest.param("map", marks=pytest.mark.full), "vmap"])
 def test_members_run_together_as_alone(straight: Any, er_network: Network, batching: str):
     together = Small("sir", er_network, 4_000, SIR_METRICS, batching=batching)
     members = stack([together.member(seed, beta=beta) for seed, beta in ((7, 0.05), (8, 0.05), (7, 0.2))])

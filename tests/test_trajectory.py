@@ -87,6 +87,7 @@ def test_it_is_the_simulation_to_the_last_bit(kernel: str, backend: str):
     same(opinions(kernel), backend)
 
 
+@pytest.mark.full
 def test_an_epidemic_under_policy_is_too():
     """Hard draws, a trigger and a lever that happens once; and a span that does not divide the steps."""
     cut = Intervention(

@@ -35,7 +35,9 @@ def on_graph(kernel: str, network: Network, steps: int, initial: float | str = 0
     return Problem(Space(space), Observation((every,)), Contagion(kernel, network, steps, initial=initial, **more))
 
 
-@pytest.mark.parametrize("kernel", [pytest.param("si", marks=pytest.mark.full), "sis", "sir"])
+@pytest.mark.parametrize(
+    "kernel", [pytest.param("si", marks=pytest.mark.full), "sis", pytest.param("sir", marks=pytest.mark.full)]
+)
 def test_what_is_simulated_is_the_hard_simulation(kernel):
     problem = on_graph(kernel, graph("erdos-renyi", 400, mean_degree=6.0), 15)
     u = np.log([0.1, 0.2])[: problem.space.size]

@@ -38,6 +38,7 @@ def test_mean_and_width_are_those_of_the_exact_posterior() -> None:
     assert (np.abs(drawn.std(1).mean(0) / width - 1) < 0.08).all()
 
 
+@pytest.mark.full
 def test_the_process_noise_is_in_the_posterior() -> None:
     """Chance acts as the parameters do; with noise of the data alone the posterior would be far narrower."""
     model = Linear(MODEL.a, 0.8 * MODEL.a)

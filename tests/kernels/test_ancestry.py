@@ -41,6 +41,7 @@ def recording(kernel: str, network: Any, size: int, steps: int, **more: Any) -> 
         *(pytest.param(k, s, marks=pytest.mark.full) for k in SPREADS for s in (1, 2) if (k, s) != ("sir", 1)),
     ],
 )
+@pytest.mark.full
 def test_everything_else_is_as_without(kernel: str, shards: int):
     """To the bit; every source was active one step before, is a neighbour, and roots are those of the start."""
     size, steps = 800, 6

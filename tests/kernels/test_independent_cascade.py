@@ -37,6 +37,7 @@ def begun(size: int, first: int) -> Values:
     return state
 
 
+@pytest.mark.full
 def test_final_sizes_are_those_of_bond_percolation(network: Network, small: Small):
     """The agents reached from 3 first ones are the components they lie in when every tie is kept with chance p.
 

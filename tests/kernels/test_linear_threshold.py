@@ -74,7 +74,9 @@ def triggers(mean_degree: float, level: float) -> float:
     return 1 - float(np.exp(mean_degree * (u - 1)))
 
 
-@pytest.mark.parametrize("mean_degree", [0.8, pytest.param(2.0, marks=pytest.mark.full), 5.0, 7.0])
+@pytest.mark.parametrize(
+    "mean_degree", [0.8, pytest.param(2.0, marks=pytest.mark.full), 5.0, pytest.param(7.0, marks=pytest.mark.full)]
+)
 def test_the_cascade_window_of_watts(mean_degree: float):
     """With thresholds of 0.18 one agent starts a cascade of more than 10 % for 1 < z < 5.8 only, as often as predicted.
 

@@ -50,6 +50,7 @@ def oracle(network: Network, given: dict[str, Any], kappa: float, crowd: float, 
     return np.clip(after, -1, 1)
 
 
+@pytest.mark.full
 def test_every_published_arm_is_near_with_one_set_of_parameters():
     """Piao et al., 2025: total variation distance at most 0.10 an arm, three arms, the kernel's defaults.
 

@@ -124,7 +124,7 @@ def oracle(network: Network, kernel: str, seed: int, beta: float, gamma: float, 
     return state
 
 
-@pytest.mark.parametrize(("kernel", "gamma"), [("sis", 0.3), ("si", 0.0)])
+@pytest.mark.parametrize(("kernel", "gamma"), [("sis", 0.3), pytest.param("si", 0.0, marks=pytest.mark.full)])
 def test_bit_for_bit_as_the_oracle(kernel: str, gamma: float):
     """Exact; one of 1,000 choices of the seed would differ by the rounding of hazards to 2^-24."""
     size, beta = 400, 0.1
