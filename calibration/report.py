@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from lpm.calibration import pictures
+from lpm.calibration import report_tables as tables
 from lpm.calibration.forecasting.forecast import FORECAST, LPM, NAIVE, best_naive, means
 from lpm.calibration.space import Space
 from lpm.errors import InputError, faults
@@ -18,7 +19,7 @@ from lpm.parquet import read_frame, write_bytes
 from lpm.report.folder import texts
 from lpm.report.page import document
 from lpm.report.tables import facts_table, table, two
-from lpm.report.wording import NOTHING, dated, day, escaped, percent, plain, titled
+from lpm.report.wording import NOTHING, dated, day, escaped, percent, titled
 
 SCRIPT = """"use strict";
 for (const [id, figure] of Object.entries(JSON.parse(document.getElementById("data").textContent))) {
@@ -33,7 +34,8 @@ def write_report(folder: Path) -> Path:
     Reads `fit.json`, and where they are there `forecast.parquet`, `naive.parquet` and `score.json`. `fit.json` is an
     object with `parameters` (rows of name, estimate, low, high, at_bound, identified; where known origin, prior, unit),
     `simulations` and `seconds`; and if there is something to say `title`, `description`, `notes` (what a reader must
-    know first), `results` (rows of name, estimate, low, high; where known origin, unit) and `facts` (name: value).
+    know first), `results` (rows of name, estimate, low, high; where known origin, unit), `diagnosis` (rows of check,
+    of, value, low, high, passed) and `facts` (name: value).
 
     Raises:
         InputError: A missing or damaged file.
@@ -59,6 +61,7 @@ def page(folder: Path) -> str:
         ("scores", "Scores beside naive forecasts", _scores(told, drawn)),
         ("parameters", "Parameters", _parameters(fit["parameters"], drawn)),
         ("results", "What follows", _results(fit.get("results") or [])),
+        ("diagnosis", "Can it be believed?", tables.diagnosis(fit.get("diagnosis") or [])),
         ("making", "How this was computed", _making(fit)),
     ]
     shown = [(key, heading, body) for key, heading, body in parts if body]
@@ -144,8 +147,8 @@ def _findings(rows: Sequence[Mapping[str, Any]]) -> str:
         sentences.append(
             f"<b>{escaped(titled(each['series']))}</b>: {over} the forecasts are off by <b>{each['lpm_wape']:.2f}</b> "
             f"of what was observed (WAPE); the best naive forecast of each origin, chosen with hindsight, by "
-            f"{each['naive_wape']:.2f} (the model: {percent(change)}). Mean WIS {_number(each['lpm_wis'])} against "
-            f"{_number(each['naive_wis'])}."
+            f"{each['naive_wape']:.2f} (the model: {percent(change)}). Mean WIS {tables.number(each['lpm_wis'])} "
+            f"against {tables.number(each['naive_wis'])}."
         )
     return " ".join(sentences)
 
@@ -174,6 +177,9 @@ def _forecasts(forecast: pl.DataFrame | None, naive: pl.DataFrame | None, drawn:
     parts: list[str] = []
     for index, series in enumerate(forecast["series"].unique(maintain_order=True)):
         mine = forecast.filter(pl.col("series") == series)
+        if mine["date"].n_unique() == 1:  # a curve of one point says nothing
+            parts.append(f"<h3>{escaped(titled(series))}</h3>" + tables.single(mine))
+            continue
         groups, origins = mine["group"].n_unique(), mine["origin"].n_unique()
         few = f" The first {pictures.LISTED} of {groups} groups." if groups > pictures.LISTED else ""
         few += f" {pictures.COLUMNS} of {origins} origins." if origins > pictures.COLUMNS else ""
@@ -185,12 +191,6 @@ def _forecasts(forecast: pl.DataFrame | None, naive: pl.DataFrame | None, drawn:
         figure = pictures.curves(forecast, naive, series)
         parts.append(f"<h3>{escaped(titled(series))}</h3>" + _chart(drawn, f"forecast-{index}", figure, caption))
     return "".join(parts)
-
-
-def _number(value: Any) -> str:
-    if value is None:
-        return NOTHING
-    return f"{float(value):,.2f}" if abs(float(value)) < 10 else f"{float(value):,.0f}"
 
 
 def _scores(rows: Sequence[Mapping[str, Any]], drawn: dict[str, Any]) -> str:
@@ -208,12 +208,12 @@ def _scores(rows: Sequence[Mapping[str, Any]], drawn: dict[str, Any]) -> str:
             cells = ["<b>model</b>" if name == LPM else escaped(name)]
             for origin in origins:
                 row = found.get(origin)
-                told = NOTHING if row is None else _number(row["wape"])
+                told = NOTHING if row is None else tables.number(row["wape"])
                 told = f"<b>{told}</b>" if name == LPM or (origin, name) in best else told
-                cells.append(two(told, "" if row is None else f"WIS {_number(row['wis'])}"))
+                cells.append(two(told, "" if row is None else f"WIS {tables.number(row['wis'])}"))
             wapes, shares = ([row[key] for row in found.values()] for key in ("wape", "coverage90"))
             whole = len(found) == len(origins) and None not in wapes
-            cells.append(_number(sum(wapes) / len(wapes)) if whole else NOTHING)
+            cells.append(tables.number(sum(wapes) / len(wapes)) if whole else NOTHING)
             cells.append(percent(sum(shares) / len(shares), sign=False))
             body.append(cells)
         head = ["", *(day(origin) for origin in origins), "Mean WAPE", "Inside 90 %"]
@@ -233,41 +233,11 @@ def _parameters(rows: Sequence[Mapping[str, Any]], drawn: dict[str, Any]) -> str
         "Point and bar: estimate and 90 % interval, by the last day that was known; grey: the prior. Orange: at its "
         "bound. Hollow: the data say nothing of it."
     )
-    return _chart(drawn, "parameters", pictures.parameters(rows), caption) + _intervals(rows, True)
+    return _chart(drawn, "parameters", pictures.parameters(rows), caption) + tables.intervals(rows, True)
 
 
 def _results(rows: Sequence[Mapping[str, Any]]) -> str:
-    return _intervals(rows, False) if rows else ""
-
-
-def _intervals(rows: Sequence[Mapping[str, Any]], fitted: bool) -> str:
-    """Return a table of estimates with their intervals, with columns only for what some row has."""
-    optional = [key for key in ("origin", "unit", "source") if any(row.get(key) for row in rows)]
-    body: list[list[str]] = []
-    for row in rows:
-        at = [escaped(dated(row.get("origin") or ""))] if "origin" in optional else []
-        cells = [escaped(row["name"]), *at, f"<b>{plain(row['estimate'])}</b>", _span(row.get("low"), row.get("high"))]
-        if fitted:
-            flags = ["at its bound"] if row.get("at_bound") else []
-            flags += [] if row.get("identified", True) else ["not identified"]
-            cells += [_prior(row.get("prior")), escaped(", ".join(flags))]
-        body.append(cells + [escaped(dated(row.get(key) or "")) for key in optional if key != "origin"])
-    head = ["Parameter" if fitted else "", *(["Known until"] if "origin" in optional else [])]
-    head += ["Estimate", "90 % interval", *(["Prior", "Beware"] if fitted else [])]
-    head += [titled(key) for key in optional if key != "origin"]
-    first = head.index("Estimate")
-    return table(head, body, (first, first + 1), "narrow")
-
-
-def _span(low: Any, high: Any) -> str:
-    return NOTHING if low is None or high is None else f"{plain(low)} to {plain(high)}"
-
-
-def _prior(prior: Any) -> str:
-    if isinstance(prior, Mapping):
-        about = cast("Mapping[str, Any]", prior)
-        return two(plain(about.get("median")), _span(about.get("low"), about.get("high")))
-    return NOTHING if prior is None else escaped(prior)
+    return tables.intervals(rows, False) if rows else ""
 
 
 def _making(fit: Mapping[str, Any]) -> str:

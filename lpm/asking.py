@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from lpm.errors import InputError
+from lpm.errors import InputError, unknown
 from lpm.given import LARGEST, check_value, one_of, shown, text
 
 if TYPE_CHECKING:
@@ -225,6 +225,8 @@ def calibrate(
     seeds: int = 2,
     starts: int = 64,
     draws: int = 200,
+    posterior: str = "normal",
+    diagnose: bool = False,
     set: Mapping[str, Any] | Sequence[str] = (),
     out: str | Path | None = None,
     resume: bool = False,
@@ -238,11 +240,13 @@ def calibrate(
     """
     from lpm import progress
     from lpm.fitting import asked as options
-    from lpm.fitting import command
+    from lpm.fitting import command, uncertainty
 
     for option, value, least in (("--seeds", seeds, 1), ("--starts", starts, 1), ("--draws", draws, 20)):
         if value < least:
             raise InputError(f"{option}: expected at least {least}, got {value}")
+    if posterior not in uncertainty.WAYS:
+        raise unknown("--posterior", "way", posterior, uncertainty.WAYS)
     if resume and out is None:
         raise InputError("--resume: expected --out with the folder of the fit to go on with")
     asked = chosen(str(scenario), agents=agents, sets=set)
@@ -255,6 +259,8 @@ def calibrate(
         seeds,
         starts,
         draws,
+        posterior,
+        diagnose,
         resume,
     )
     try:

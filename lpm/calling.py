@@ -100,6 +100,8 @@ def calibrate(
     seeds: int = 2,
     starts: int = 64,
     draws: int = 200,
+    posterior: str = "normal",
+    diagnose: bool = False,
     set: Mapping[str, Any] | Sequence[str] | str = (),
     out: str | Path | None = None,
     resume: bool = False,
@@ -117,6 +119,9 @@ def calibrate(
         seeds: Runs that are averaged at every point of the fit.
         starts: Points of the prior that are tried before the best are refined.
         draws: Draws of the parameters behind a forecast, at least 20.
+        posterior: How sure the fit is: "normal" (no further simulations), "synthetic" (some hundreds around the fit) or
+            "neural" (thousands of the prior).
+        diagnose: Check the draws: posterior predictive check and identifiability, in the report.
         set: Values by path that are held fixed.
         out: Folder; `runs/<name>-fit-<n>` unless given.
         resume: Go on with what `out` holds.
@@ -131,7 +136,7 @@ def calibrate(
         Fault: What the machine did not do, such as a full disk; what was simulated is kept.
         KeyboardInterrupt: Stopped; its message says what is kept.
     """
-    for name, flag in {"resume": resume, "quiet": quiet}.items():
+    for name, flag in {"diagnose": diagnose, "resume": resume, "quiet": quiet}.items():
         if not isinstance(flag, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise _misfit(name, "True or False", flag)
     with _by_keyword([*(set if isinstance(set, Mapping | list | tuple) else [set]), scenario, out, data]):
@@ -144,6 +149,8 @@ def calibrate(
             seeds=_whole(seeds, "seeds") or 1,
             starts=_whole(starts, "starts") or 1,
             draws=_whole(draws, "draws") or 1,
+            posterior=posterior,
+            diagnose=diagnose,
             set=_sets(set),
             out=None if out is None else _path(out, "out", "the path of a folder"),
             resume=resume,

@@ -29,6 +29,10 @@ def calibrate(
     seeds: Annotated[str, typer.Option(metavar="N", help="Runs that are averaged at every point of the fit.")] = "2",
     starts: Annotated[str, typer.Option(metavar="N", help="Points of the prior that are tried first.")] = "64",
     draws: Annotated[str, typer.Option(metavar="N", help="Draws of the parameters behind a forecast.")] = "200",
+    posterior: Annotated[
+        str, typer.Option(metavar="WAY", help="How sure the fit is: normal (no more runs), synthetic or neural.")
+    ] = "normal",
+    diagnose: Annotated[bool, _flag("--diagnose", "Check the draws: are the data like what they predict?")] = False,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="PATH=V", help="Change one value: seir.beta=0.03.")
     ] = None,
@@ -57,6 +61,8 @@ def calibrate(
         seeds=given.whole(seeds, "--seeds") or 1,
         starts=given.whole(starts, "--starts") or 1,
         draws=given.whole(draws, "--draws") or 2,
+        posterior=posterior,
+        diagnose=diagnose,
         set=set_ or (),
         out=out,
         resume=resume,

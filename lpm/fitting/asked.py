@@ -25,6 +25,8 @@ class Asked:
         seeds: Runs that are averaged at every point of the fit.
         starts: Points of the screen.
         draws: Draws behind a forecast.
+        posterior: How sure the fit is: a key of `lpm.fitting.uncertainty.WAYS`.
+        diagnose: Check the draws, too.
         resume: Go on with what the folder holds.
     """
 
@@ -35,6 +37,8 @@ class Asked:
     seeds: int = 2
     starts: int = 64
     draws: int = DRAWS
+    posterior: str = "normal"
+    diagnose: bool = False
     resume: bool = False
 
 

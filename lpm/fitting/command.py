@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from lpm.calibration.archive import Archive
-from lpm.calibration.fit import Fit, LevenbergMarquardt, fit, table
+from lpm.calibration.fit import LevenbergMarquardt, fit
 from lpm.calibration.forecasting import forecast as forecasts
 from lpm.calibration.forecasting.predictive import predictive
 from lpm.calibration.observation import Observation
@@ -25,6 +25,7 @@ from lpm.fitting import calibrated, free, targets
 from lpm.fitting.asked import Asked
 from lpm.fitting.consequences import results_of
 from lpm.fitting.simulator import ScenarioSimulator
+from lpm.fitting.uncertainty import WAYS, Known, checked, known
 from lpm.parquet import write_bytes
 from lpm.scenarios import lock, resolved
 from lpm.scenarios.assembly import Assembly, assemble
@@ -131,21 +132,27 @@ def _all(work: _Work, began: float) -> Path:
         told.append(forecast)
         naive.append(forecasts.naive(_counts(work), origin, WEEKS, _leads(work.frame)))
         rows += _rows(found, work, origin)
-        simulations, last = simulations + found.problem.simulations, found.u
+        simulations, last = simulations + found.fit.problem.simulations, found.fit.u
     blocks = targets.blocked(work.frame, work.frame["end"].max())  # pyright: ignore[reportArgumentType]
     observation = targets.observation_of(scenario, blocks, scenario.steps)
     found = _fitted(
         work, work.problem(observation, scenario.steps), last, f"fit to all data ({observation.size} figures)"
     )
-    final = max(day for series in found.problem.observation.series for day in series.dates)
-    told.append(_forecast(work, found, found.problem.observation, final))
+    problem = found.fit.problem
+    final = max(day for series in problem.observation.series for day in series.dates)
+    told.append(_forecast(work, found, problem.observation, final))
     rows += _rows(found, work, None)
-    theta = {name: values for name, values in found.problem.theta(found.draws(asked.draws)).items()}
+    theta = {name: values for name, values in problem.theta(found.draws(asked.draws)).items()}
     calibrated.write_draws(folder, work.assembly, work.parameters, theta)
-    made = calibrated.scenario_at(work.assembly, work.parameters, found, f"{', '.join(work.frame['metric'].unique())}")
+    made = calibrated.scenario_at(
+        work.assembly, work.parameters, found.fit, f"{', '.join(work.frame['metric'].unique())}"
+    )
     resolved.write(made, folder)
     results = results_of(made, folder, asked.draws, work.progress)
-    simulations += found.problem.simulations
+    if asked.diagnose:
+        work.progress("diagnosis", 0, 1)
+    diagnosis = checked(found) if asked.diagnose else []
+    simulations += problem.simulations
     facts = {
         "title": f"{scenario.title or scenario.name}: calibrated",
         "description": scenario.description,
@@ -153,7 +160,8 @@ def _all(work: _Work, began: float) -> Path:
         "simulations": simulations,
         "seconds": time.perf_counter() - began,
         "results": results,
-        "notes": _notes(found),
+        "notes": _notes(found, asked.posterior),
+        "diagnosis": diagnosis,
         "facts": {
             "agents": work.assembly.population.size,
             "people": work.assembly.population.people,
@@ -161,7 +169,7 @@ def _all(work: _Work, began: float) -> Path:
             "arm": work.assembly.arms[work.arm].name,
             "seeds at a point": asked.seeds,
             **{f"concentration of {s.metric}": round(getattr(s.likelihood, "k", float("nan")), 2)
-               for s in found.problem.observation.series if hasattr(s.likelihood, "k")},
+               for s in problem.observation.series if hasattr(s.likelihood, "k")},
         },
     }  # fmt: skip
     write_bytes(folder / "fit.json", (json.dumps(facts, indent=1, default=float) + "\n").encode())
@@ -174,7 +182,7 @@ def _all(work: _Work, began: float) -> Path:
     return folder
 
 
-def _origin(work: _Work, origin: dt.date, begin: HostArray | None, told: str) -> tuple[Fit, pl.DataFrame]:
+def _origin(work: _Work, origin: dt.date, begin: HostArray | None, told: str) -> tuple[Known, pl.DataFrame]:
     """Return the fit to what was known on a day, and its forecast."""
     horizon = origin + dt.timedelta(weeks=WEEKS)
     steps, end = work.step_behind(origin), work.step_behind(horizon)
@@ -183,17 +191,18 @@ def _origin(work: _Work, origin: dt.date, begin: HostArray | None, told: str) ->
     known = Observation(tuple(replace(series, as_of=origin) for series in known.series))
     found = _fitted(work, work.problem(known, steps), begin, told)
     every = targets.observation_of(work.scenario, blocks, end)
-    return found, _forecast(work, found, _scattering(every, found.problem.observation), origin)
+    return found, _forecast(work, found, _scattering(every, found.fit.problem.observation), origin)
 
 
-def _fitted(work: _Work, problem: Problem, begin: HostArray | None, told: str) -> Fit:
+def _fitted(work: _Work, problem: Problem, begin: HostArray | None, told: str) -> Known:
     method = LevenbergMarquardt(starts=work.asked.starts, seeds=work.asked.seeds)
 
     def tell(stage: str, done: int, of: int) -> None:
         work.progress(f"{told}: {stage}", done, of)
 
     try:
-        return fit(problem, method, progress=tell, begin=begin)
+        found = fit(problem, method, progress=tell, begin=begin)
+        return known(found, work.asked.posterior, work.asked.draws, lambda what: tell(what, 0, 1))
     finally:
         if problem.archive is not None:
             problem.archive.write()
@@ -207,7 +216,7 @@ def _scattering(observation: Observation, fitted: Observation) -> Observation:
     )
 
 
-def _forecast(work: _Work, found: Fit, every: Observation, origin: dt.date) -> pl.DataFrame:
+def _forecast(work: _Work, found: Known, every: Observation, origin: dt.date) -> pl.DataFrame:
     """Return the forecast from an origin: see `lpm.calibration.forecasting.predictive`."""
     steps = max(int(series.end.max()) for series in every.series)
     problem = work.problem(every, steps)
@@ -220,7 +229,7 @@ def _forecast(work: _Work, found: Fit, every: Observation, origin: dt.date) -> p
     work.progress(f"forecast from {origin}", len(u), len(u))
     known = [np.asarray([day <= origin for day in series.dates]) for series in every.series]
     samples, _ = predictive(every, known, np.concatenate(parts), 10 * len(u))
-    found.problem.ran[0] += len(u)
+    found.fit.problem.ran[0] += len(u)
     told = [
         forecasts.forecast(origin, series, part)
         for series, part in zip(every.series, every.split(samples), strict=True)
@@ -243,16 +252,15 @@ def _leads(frame: pl.DataFrame) -> dict[str, str]:
     return {late: early for late, early in LEADS.items() if {late, early} <= there}
 
 
-def _rows(found: Fit, work: _Work, origin: dt.date | None) -> list[dict[str, Any]]:
-    priors = prior_intervals(found.problem.space)
-    return [{**row, "origin": str(origin or "all data"), "prior": priors.get(str(row["name"]))} for row in table(found)]
+def _rows(found: Known, work: _Work, origin: dt.date | None) -> list[dict[str, Any]]:
+    priors = prior_intervals(found.fit.problem.space)
+    told = str(origin or "all data")
+    return [{**row, "origin": told, "prior": priors.get(str(row["name"]))} for row in found.rows()]
 
 
-def _notes(found: Fit) -> list[str]:
-    notes = [
-        "Scores are retrospective: final data, no reporting delay. Intervals are those of a normal approximation "
-        "around the best fit, with the process noise of the simulation and the scatter of the counts."
-    ]
+def _notes(given: Known, way: str) -> list[str]:
+    found = given.fit
+    notes = [f"Scores are retrospective: final data, no reporting delay. {WAYS[way]}", *given.notes]
     if found.at_bound:
         notes.append(f"At the edge of what the prior allows: {', '.join(found.at_bound)}. The model asks for more.")
     lost = [name for name, known in found.identified.items() if not known]

@@ -105,9 +105,10 @@ def test_a_second_call_goes_on_and_finds_the_same(
         (["--data", "nowhere.csv"], "--data: 'nowhere.csv' cannot be read"),
         (["--draws", "3"], "--draws: expected at least 20, got 3"),
         (["--seeds", "none"], "--seeds: expected a whole number"),
+        (["--posterior", "nuts"], "--posterior: unknown way 'nuts'"),
         (["--resume"], "--resume: expected --out"),
     ],
-    ids=["unknown", "twice", "empty", "no date", "before", "no file", "draws", "seeds", "resume"],
+    ids=["unknown", "twice", "empty", "no date", "before", "no file", "draws", "seeds", "way", "resume"],
 )
 def test_bad_input_is_one_line(
     given: list[str],
@@ -122,3 +123,20 @@ def test_bad_input_is_one_line(
     err = capsys.readouterr().err
     assert told in err and err.count("\n") == 1
     assert not any(tmp_path.rglob("fit.json"))
+
+
+@pytest.mark.full
+def test_a_synthetic_posterior_is_what_forecasts_and_draws_are_of_and_is_checked(scenario: Path, tmp_path: Path) -> None:
+    """The truth within 4 standard deviations of the draws: a false alarm in 1e-4 of normal posteriors."""
+    out = tmp_path / "sure"
+    told = ("--posterior", "synthetic", "--diagnose", "--until", ORIGIN.isoformat())
+    assert cli.main(["calibrate", str(scenario), "--out", str(out), *told, *CALL]) == 0
+    facts = json.loads((out / "fit.json").read_text())
+    assert "synthetic likelihood" in facts["notes"][0]
+    checks = {(row["check"], row["of"]) for row in facts["diagnosis"]}
+    assert ("posterior predictive", "infections") in checks and len(checks) == 3
+    draws = pl.read_parquet(out / "posterior.parquet")
+    for name, truth in TRUTH.items():
+        x = np.log(draws[name].to_numpy())
+        assert abs(x.mean() - np.log(truth)) < 4 * x.std() and len(set(x)) > 10
+    assert "Can it be believed?" in (out / "report.html").read_text()
