@@ -16,7 +16,10 @@ def calibrate(
     scenario: Annotated[str, typer.Argument(help="A built-in name (see lpm list) or the path of a TOML file.")],
     data: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Figures: metric, start, end, group, value (.csv, .parquet); else [data]."),
+        typer.Option(
+            metavar="FILE",
+            help="Figures (.csv, .parquet): metric, start, end (dates or steps), group, value; else [data].",
+        ),
     ] = None,
     fit: Annotated[
         str | None, typer.Option(metavar="A,B", help="Paths of the free parameters; else what the scenario marks.")

@@ -85,7 +85,7 @@ def calibrate(scenario: Scenario, asked: Asked, progress: Progress) -> Path:
     if not paths:
         raise InputError(f"{scenario.label}: it marks nothing as free; say what to fit with --fit path,path")
     number = _arm(scenario)
-    frame = targets.frame_of(scenario, asked.data)
+    scenario, frame = targets.read(scenario, asked.data)
     _claim(asked)
     handle = lock.hold(asked.folder)
     try:
@@ -160,7 +160,7 @@ def _all(work: _Work, began: float) -> Path:
         "simulations": simulations,
         "seconds": time.perf_counter() - began,
         "results": results,
-        "notes": _notes(found, asked.posterior),
+        "notes": _notes(found, asked.posterior, scenario),
         "diagnosis": diagnosis,
         "facts": {
             "agents": work.assembly.population.size,
@@ -258,9 +258,11 @@ def _rows(found: Known, work: _Work, origin: dt.date | None) -> list[dict[str, A
     return [{**row, "origin": told, "prior": priors.get(str(row["name"]))} for row in found.rows()]
 
 
-def _notes(given: Known, way: str) -> list[str]:
+def _notes(given: Known, way: str, scenario: Scenario) -> list[str]:
     found = given.fit
     notes = [f"Scores are retrospective: final data, no reporting delay. {WAYS[way]}", *given.notes]
+    if scenario.start == targets.DAY_ZERO:
+        notes.append(f"The scenario has no dates: {targets.DAY_ZERO} stands for step 0.")
     if found.at_bound:
         notes.append(f"At the edge of what the prior allows: {', '.join(found.at_bound)}. The model asks for more.")
     lost = [name for name, known in found.identified.items() if not known]

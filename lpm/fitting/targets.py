@@ -24,9 +24,15 @@ COLUMNS = ("metric", "start", "end", "group", "value")
 
 WEEK = 7
 
+DAY_ZERO = dt.date(2000, 1, 1)
+"""Day of step 0 of a scenario that has no dates, whose figures are told by step."""
 
-def frame_of(scenario: Scenario, file: str | None) -> pl.DataFrame:
-    """Return the observed figures: of `--data`, else those that the scenario has.
+
+def read(scenario: Scenario, file: str | None) -> tuple[Scenario, pl.DataFrame]:
+    """Return the scenario and its observed figures by date: those of `--data`, else those that it has.
+
+    Figures of `--data` may be told by step (whole numbers in the place of dates). A scenario without a start then gets
+    one, `DAY_ZERO`.
 
     Raises:
         InputError: None at all, a missing column, a metric that the scenario does not measure, or dates that are none.
@@ -38,7 +44,7 @@ def frame_of(scenario: Scenario, file: str | None) -> pl.DataFrame:
                 f"{scenario.label}: there is nothing to fit: expected [data], or --data FILE with the columns "
                 f"{', '.join(COLUMNS)}"
             )
-        return found.select(COLUMNS)
+        return scenario, found.select(COLUMNS)
     path = Path(file)
     where = f"--data: {path.name}"
     if not path.is_file():
@@ -50,10 +56,28 @@ def frame_of(scenario: Scenario, file: str | None) -> pl.DataFrame:
     for name in frame["metric"].unique().to_list():
         if name not in scenario.metrics:
             raise unknown(f"{where}: metric", "metric", str(name), scenario.metrics)
+    if frame["start"].dtype.is_integer() and frame["end"].dtype.is_integer():
+        if scenario.start is None:
+            scenario = scenario.model_copy(update={"start": DAY_ZERO})
+        frame = _dated(frame, scenario, where)
     for name in ("start", "end"):
         if frame[name].dtype != pl.Date and frame[name].dtype != pl.Datetime:
-            raise InputError(f"{where}: column '{name}': expected dates (2020-03-01), got {frame[name].dtype}")
-    return frame.select(COLUMNS).with_columns(pl.col("start", "end").cast(pl.Date), pl.col("value").cast(pl.Float64))
+            raise InputError(
+                f"{where}: column '{name}': expected dates (2020-03-01) or numbers of steps, got {frame[name].dtype}"
+            )
+    kinds = pl.col("start", "end").cast(pl.Date), pl.col("value").cast(pl.Float64)
+    return scenario, frame.select(COLUMNS).with_columns(*kinds)
+
+
+def _dated(frame: pl.DataFrame, scenario: Scenario, where: str) -> pl.DataFrame:
+    """Return figures by step (first and last, both counted in) as figures by date."""
+    length = scenario.step_days
+    if length != round(length):
+        raise InputError(f"{where}: expected dates: steps of {length:g} days do not begin with a day")
+    begin = scenario.start
+    day = pl.lit(begin.date() if isinstance(begin, dt.datetime) else begin)
+    days = {"start": pl.col("start") * round(length), "end": (pl.col("end") + 1) * round(length) - 1}
+    return frame.with_columns(**{name: day + pl.duration(days=value) for name, value in days.items()})
 
 
 def blocked(frame: pl.DataFrame, last: dt.date) -> pl.DataFrame:
@@ -86,7 +110,7 @@ def observation_of(scenario: Scenario, frame: pl.DataFrame, steps: int) -> Obser
         InputError: A scenario without a start date, or figures that are all outside the run.
     """
     if scenario.start is None:
-        raise InputError(f"{scenario.label}: to fit dated figures, expected a key 'start'")
+        raise InputError(f"{scenario.label}: to fit dated figures, expected a key 'start' (or --set start=2020-02-01)")
     begin = scenario.start if not isinstance(scenario.start, dt.datetime) else scenario.start.date()
     end = begin + dt.timedelta(days=round(steps * scenario.step_days) - 1)
     made: list[Any] = []

@@ -14,6 +14,7 @@ import pytest
 
 import lpm
 from lpm import cli
+from lpm.fitting import targets
 from lpm.scenarios import loader
 from tests.inputs import GOOD, write
 
@@ -94,6 +95,17 @@ def test_a_second_call_goes_on_and_finds_the_same(
     assert all(old[key] == new[key] for key in keys)
 
 
+def test_figures_may_be_told_by_step(scenario: Path, tmp_path: Path) -> None:
+    made = loader.load(scenario)
+    rows = {"metric": ["infections"] * 2, "start": [0, 7], "end": [6, 8], "group": ["all"] * 2, "value": [3.0, 4.0]}
+    pl.DataFrame(rows).write_csv(tmp_path / "steps.csv")
+    same, frame = targets.read(made, str(tmp_path / "steps.csv"))
+    assert same is made and frame["start"].to_list() == [START, START + dt.timedelta(days=7)]
+    assert frame["end"].to_list() == [START + dt.timedelta(days=6), START + dt.timedelta(days=8)]
+    nominal, frame = targets.read(made.model_copy(update={"start": None}), str(tmp_path / "steps.csv"))
+    assert nominal.start == frame["start"][0] == targets.DAY_ZERO
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
@@ -126,7 +138,7 @@ def test_bad_input_is_one_line(
 
 
 @pytest.mark.full
-def test_a_synthetic_posterior_is_what_forecasts_and_draws_are_of_and_is_checked(scenario: Path, tmp_path: Path) -> None:
+def test_forecasts_and_draws_are_of_a_synthetic_posterior_that_is_checked(scenario: Path, tmp_path: Path) -> None:
     """The truth within 4 standard deviations of the draws: a false alarm in 1e-4 of normal posteriors."""
     out = tmp_path / "sure"
     told = ("--posterior", "synthetic", "--diagnose", "--until", ORIGIN.isoformat())
