@@ -92,7 +92,7 @@ def copy(folder: Path, to: Path) -> Path:
     return to
 
 
-@pytest.mark.parametrize("devices", ["1", "4"])
+@pytest.mark.parametrize("devices", [pytest.param("1", marks=pytest.mark.full), "4"])
 def test_a_killed_run_goes_on_to_the_last_bit(
     killed: Path, straight: pl.DataFrame, scenario: Path, tmp_path: Path, devices: str
 ):

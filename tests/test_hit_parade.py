@@ -18,6 +18,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return lpm.run("hit-parade", seeds=8, out=tmp_path_factory.mktemp("hit-parade") / "out", quiet=True)
 
 
+@pytest.mark.full
 def test_published_figures_within_the_told_misfit(folder: Path):
     """Gini coefficient and U of both published arms within three combined standard errors.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,18 @@ import pytest
 from lpm.kernel import Kernel, kernels
 
 from .world import Bench, bench_for
+
+QUICK = {"test_policy_on_a_layer_is_felt": ("sir", "seir", "degroot", "voter", "persuasion", "complex-contagion")}
+"""By tests that compile every kernel anew: of which kernels they are in the quick suite."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the other kernels of such tests to the full product."""
+    for item in items:
+        name, _, of = item.name.partition("[")
+        if name in QUICK and item.path.parent == Path(__file__).parent and of.rstrip("]") not in QUICK[name]:
+            item.add_marker(pytest.mark.full)
 
 
 @pytest.fixture(scope="session", params=list(kernels()))

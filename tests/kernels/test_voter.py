@@ -58,7 +58,7 @@ def test_sequential_events_are_those_of_the_oracle(builder: str):
     ("schedule", "builder"),
     [
         ("synchronous", "complete"),
-        ("random-sequential", "barabasi-albert"),
+        pytest.param("random-sequential", "barabasi-albert", marks=pytest.mark.full),
         pytest.param("synchronous", "barabasi-albert", marks=pytest.mark.full),
         pytest.param("random-sequential", "complete", marks=pytest.mark.full),
     ],
