@@ -34,7 +34,7 @@ def sheet(name: str) -> Sheet:
     )
     sentences.append(f"Metrics: {', '.join(scenario.metrics) or 'none'}.")
     if not scenario.calibrated:
-        kernels = {each.name for each in scenario.kernels}
+        kernels = {*(each.name for each in scenario.kernels), "strengths"}
         told = sources.in_words((row.source for row in rows if row.path.split(".")[0] in kernels), scenario.chosen)
         sentences.append(f"Not calibrated. {told}".strip())
     listings = (_interventions(scenario), _arms(scenario), _series(scenario), _observed(scenario))

@@ -6,11 +6,14 @@ made while a step is traced, so that it costs nothing when the step runs.
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+import lpm.ops
 from lpm.errors import InputError, unknown
 
 BACKENDS = ("xla", "numba", "pallas")
@@ -100,6 +103,7 @@ def implementation(op: str) -> Callable[..., Any]:
 
 def table() -> dict[str, tuple[str, ...]]:
     """Return every op and the backends that it has."""
-    import lpm.ops as _  # registers the references  # noqa: F401
-
+    for module in pkgutil.iter_modules(lpm.ops.__path__):  # registers every op
+        if not module.ispkg:
+            importlib.import_module(f"lpm.ops.{module.name}")
     return {op: tuple(have) for op, have in sorted(_TABLE.items())}

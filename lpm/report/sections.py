@@ -83,8 +83,8 @@ def curves(folder: Folder, data: dict[str, Any]) -> str:
 
 def observed(folder: Folder, data: dict[str, Any]) -> str:
     """Return the section of weekly figures beside the observed ones, "" without any."""
-    panels = data["weekly"]
-    if not panels:
+    panels, score = data["weekly"], tables.score_table(folder)
+    if not panels and not score:
         return ""
     parts: list[str] = [
         f'<p class="lede">{escaped(weekly.in_words(folder))} {_interval(folder).capitalize()} Only '
@@ -99,8 +99,7 @@ def observed(folder: Folder, data: dict[str, Any]) -> str:
             parts.append(f'<h3>{panel["title"]} <span class="unit">{_every(panel)}</span></h3><div class="grid three">')
             metric = panel["metric"]
         parts.append(f'<figure><h4>{panel["label"]}</h4><div class="chart" id="weekly-{index}"></div></figure>')
-    parts.append("</div>")
-    score = tables.score_table(folder)
+    parts.append("</div>" if panels else "")
     if score:
         parts.append(
             "<h3>Error against the observed figures</h3>"

@@ -143,7 +143,10 @@ def score_table(folder: Folder) -> str:
         metric = folder.metric(str(row.get("metric")))
         name = metric.title if metric else str(row.get("metric"))
         sums = [row.get(key) for key in ("simulated", "observed")]
-        told_sums = [NOTHING if value is None else f"{float(value):,.0f}" for value in sums]
+        kind = "flow" if metric is None else metric.kind
+        told_sums = [figure(None if v is None else float(v), kind) for v in sums]
+        if kind not in ("flow", "stock") and (row.get("weeks"), row.get("groups")) != (1, 1):
+            told_sums = [NOTHING] * 2  # a sum of shares says nothing
         days = f"{day(row['first'])} to {day(row['last'])}" if row.get("first") and row.get("last") else NOTHING
         error = f"<b>{float(row['wape']):.2f}</b>"
         body.append([escaped(name), escaped(row.get("arm")), escaped(days), error, *told_sums])

@@ -32,6 +32,8 @@ def weekly(folder: Folder) -> list[dict[str, Any]]:
     for metric in folder.observed["metric"].unique(maintain_order=True):
         about = folder.metric(metric)
         rows, days = whole(bands.filter(pl.col("metric") == metric))
+        if rows["start"].n_unique() < 2:  # a curve of one point says nothing: it stands in the table of errors
+            continue
         found = set(rows["group"])
         for group in [group for group in folder.groups if group in found]:
             mine = rows.filter(pl.col("group") == group)
@@ -66,14 +68,27 @@ def in_words(folder: Folder) -> str:
     """Return which days the charts show, and which observed intervals they leave out, in sentences."""
     if folder.observed is None:
         return ""
-    table = intervals(folder.trajectory, folder.observed, folder.kinds).select("start", "end").unique()
-    drawn, days = whole(table)
-    if not drawn.height:
-        return ""
-    unit = "week" if days == 7 else f"{days} days"
-    told = f"Drawn: sums over each {unit} from {day(drawn['start'].min())} to {day(drawn['end'].max())}."
-    rest = table.join(drawn, on=["start", "end"], how="anti").sort("start")
-    if rest.height:
-        spans = [day(a) if a == b else f"{day(a)} to {day(b)}" for a, b in rest.iter_rows()]
-        told += f" Not drawn, because shorter: {'; '.join(spans)} (counted in the error below)."
-    return told
+    table = intervals(folder.trajectory, folder.observed, folder.kinds)
+    drawn, left, single = dict[str, list[str]](), dict[str, None](), list[str]()
+    for metric in folder.observed["metric"].unique(maintain_order=True):
+        about = folder.metric(metric)
+        title = about.title if about else str(metric)
+        mine = table.filter(pl.col("metric") == metric).select("start", "end").unique()
+        shown, days = whole(mine)
+        if shown.height < 2:
+            single += [title] * (shown.height > 0)
+            continue
+        unit = "week" if days == 7 else f"{days} days"
+        what = "sums" if folder.kinds.get(str(metric)) == "flow" else "means"
+        span = f"{what} over each {unit} from {day(shown['start'].min())} to {day(shown['end'].max())}"
+        drawn.setdefault(span, []).append(title)
+        rest = mine.join(shown, on=["start", "end"], how="anti").sort("start")
+        left |= {(day(a) if a == b else f"{day(a)} to {day(b)}"): None for a, b in rest.iter_rows()}
+    told = [f"{', '.join(titles)}: {span}." for span, titles in drawn.items()]
+    if len(drawn) == 1 and not single:
+        told = [f"Drawn: {next(iter(drawn))}."]
+    if left:
+        told.append(f"Not drawn, because shorter: {'; '.join(left)} (counted in the error below).")
+    if single:
+        told.append(f"Observed once, and in the table below alone: {', '.join(single)}.")
+    return " ".join(told)
