@@ -16,6 +16,7 @@ import typer
 
 from lpm.cli_calibrate import calibrate
 from lpm.cli_data import commands as data_commands
+from lpm.cli_llm import commands as llm_commands
 from lpm.errors import Fault, InputError
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_commands, name="data")
+app.add_typer(llm_commands, name="llm")
 app.command()(calibrate)
 
 

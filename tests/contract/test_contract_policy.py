@@ -22,7 +22,7 @@ COUNTS_PEOPLE = {"herd-market", "lux-market", "music-market", "social-voting"}
 """Kernels in which what agents do counts for as many people: trades, downloads, votes."""
 
 ALONE = {
-    "ants", "choice", "crowd", "framed-feed", "herd-market", "importation", "information-cascade", "music-market",
+    "ants", "crowd", "framed-feed", "herd-market", "importation", "information-cascade", "music-market",
     "social-voting",
 }  # fmt: skip
 """Kernels that look at no layer."""

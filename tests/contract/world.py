@@ -27,8 +27,8 @@ from lpm.types import HostArray
 from ..conftest import Small, carried, graph
 
 LIVELY: dict[str, dict[str, float]] = {
+    "archetype-choice": {"beta": 0.001},  # logits drawn within their bounds lie thousands apart
     "bass": {"p": 0.03, "q": 0.38},  # its defaults are rates a year
-    "choice": {"temperature": 1_000.0},  # logits drawn within their bounds lie thousands apart
     "importation": {"initial": 60.0, "daily": 60.0},
     "persuasion": {"crowd": 0.0},  # voices drawn within their bounds carry people from end to end in a step
     "music-market": {"visits": 0.002},  # appetites drawn within their bounds are 50 in the mean

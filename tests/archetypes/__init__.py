@@ -1,0 +1,1 @@
+"""Tests of archetypes: questions and answers of language models, tables, groups of people."""
