@@ -245,9 +245,9 @@ def _nearest(points: HostArray, people: HostArray, k: int, seed: int) -> HostArr
         rows = np.sort(rng.choice(len(points), count, replace=False, p=chance / chance.sum()))
     else:
         rows = np.arange(len(points))
-    passes: dict[str, Any] = {"max_iter": ROUNDS, "batch_size": max(1024, 2 * k), "tol": 0, "max_no_improvement": None}
-    # no reassignment: else small clusters, where what is rare lives, are given up
-    model: Any = MiniBatchKMeans(k, n_init=1, reassignment_ratio=0, random_state=seed % 2**32, **passes)
+    passes: dict[str, Any] = {"max_iter": ROUNDS, "tol": 0, "max_no_improvement": None, "n_init": 1}
+    passes |= {"reassignment_ratio": 0}  # else small clusters, where what is rare lives, are given up
+    model: Any = MiniBatchKMeans(k, batch_size=max(1024, 2 * k), random_state=seed % 2**32, **passes)
     with threadpool_limits(1):  # sums do not depend on the number of threads
         model.fit(points[rows], sample_weight=np.where(people[rows] > 0, people[rows], people.mean() * 1e-6))
         return np.concatenate([model.predict(points[i : i + SAMPLE]) for i in range(0, len(points), SAMPLE)])
