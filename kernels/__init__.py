@@ -4,6 +4,7 @@ if __name__ != "lpm.kernels":  # a bare `import kernels` from the checkout root 
     raise ImportError("import it as lpm.kernels")
 
 from lpm.kernels.decision import archetype_choice as archetype_choice  # noqa: E402
+from lpm.kernels.decision import compliance as compliance  # noqa: E402
 from lpm.kernels.diffusion import bass as bass  # noqa: E402
 from lpm.kernels.diffusion import complex_contagion as complex_contagion  # noqa: E402
 from lpm.kernels.diffusion import framed_feed as framed_feed  # noqa: E402

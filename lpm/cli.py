@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lpm.cli_archetypes import commands as archetypes_commands
 from lpm.cli_calibrate import calibrate
 from lpm.cli_data import commands as data_commands
 from lpm.cli_llm import commands as llm_commands
@@ -30,8 +31,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(data_commands, name="data")
-app.add_typer(llm_commands, name="llm")
+for _name, _commands in (("data", data_commands), ("archetypes", archetypes_commands), ("llm", llm_commands)):
+    app.add_typer(_commands, name=_name)
 app.command()(calibrate)
 
 

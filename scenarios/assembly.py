@@ -19,7 +19,7 @@ from lpm.ops.neighbours import row_width
 from lpm.policy import Arm, PolicyPlan, plan, policy_data
 from lpm.population import WEIGHT_UNIT, Column, Population
 from lpm.saturation import refuse_saturation
-from lpm.scenarios import parameters, registries, strengths
+from lpm.scenarios import archetypes, parameters, registries, strengths
 from lpm.scenarios.layers import NetworkFacts, build_layer, degree_rank, dynamic, facts_of
 from lpm.scenarios.levers import arm_of
 from lpm.scenarios.measured import BELONGS
@@ -255,19 +255,29 @@ def _other_tables(scenario: Scenario, behaviours: tuple[Behaviour, ...]) -> dict
         InputError: A table without a declared number of rows, or one that no kernel has.
     """
     made: dict[str, dict[str, HostArray]] = {}
+    if archetypes.chosen_by(scenario):
+        made[archetypes.TABLE] = archetypes.given(scenario)
     for behaviour in behaviours:
         for name, columns in behaviour.kernel.tables.items():
+            if name in made and name == archetypes.TABLE:
+                rows = len(made[name]["logit"])
+                made[name] |= {c.name: _full(rows, c) for c in columns if c.name not in made[name]}
+                continue
             if name != "globals" and name not in scenario.tables:
                 raise InputError(
                     f"{scenario.label}: kernel '{behaviour.kernel.name}' needs a table '{name}'; say how many rows it "
                     f"has with [tables.{name}] rows = ..."
                 )
             rows = scenario.tables[name].rows if name in scenario.tables else 1
-            made.setdefault(name, {}).update({c.name: np.full((rows, *c.shape), c.default, c.dtype) for c in columns})
+            made.setdefault(name, {}).update({c.name: _full(rows, c) for c in columns})
     for name in scenario.tables:
         if name not in made:
             raise unknown(f"{scenario.label}: tables", "table", name, made)
     return made
+
+
+def _full(rows: int, column: Column) -> HostArray:
+    return np.full((rows, *column.shape), column.default, column.dtype)
 
 
 def _check_durations(policy: PolicyPlan, arms: tuple[Arm, ...], scenario: Scenario) -> None:

@@ -116,8 +116,9 @@ def _check_act(
             if factor < 0:
                 raise InputError(f"{where}.{path}: expected a factor of at least 0, got {factor:g}")
             lever(scenario, path, where, factor=factor)
-    for path, value in (each.set or {}).items():
-        lever(scenario, path, where, value=value)
+    for path, to in (each.set or {}).items():
+        for value in _amounts(scenario, to, f"{where}.{path}"):
+            lever(scenario, path, where, value=value)
     for layer, by in (each.reduce or {}).items():
         if layer not in layers:
             raise unknown(where, "layer", layer, layers)

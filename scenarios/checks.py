@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from lpm.errors import InputError, unknown
 from lpm.metric import TIED
 from lpm.population import MOST, Column
-from lpm.scenarios import afterwards, draws, paths, registries, resolved, strengths, tables
+from lpm.scenarios import afterwards, archetypes, draws, paths, registries, resolved, strengths, tables
 from lpm.scenarios.check_measures import check_arms, check_surveys, moment
 from lpm.scenarios.parameters import build
 from lpm.scenarios.schema import Metric, Parametrised, Scenario
@@ -46,6 +46,7 @@ def check(scenario: Scenario) -> Scenario:
         raise unknown(f"{label}: headline", "metric", scenario.headline, scenario.metrics)
     for name, metric in scenario.metrics.items():
         _check_metric(scenario, name, metric, columns)
+    archetypes.check(scenario, columns)
     afterwards.check(scenario)
     check_arms(scenario, columns)
     check_surveys(scenario, columns)

@@ -50,7 +50,7 @@ class Intervention(Part):
         top: Only those with the most neighbours.
         neighbours_of: Whom: those with a tie to these.
         scale: Factor on a layer or parameter, for everybody: a number, or the name of a series.
-        set: Value of a parameter, for everybody.
+        set: Value of a layer or parameter, for everybody: a number, or the name of a series.
         reduce: Share of a layer's contacts that is taken away, for everybody: a number, or the name of a series.
         set_column: Value of a column of those reached: a number, or the name of a level.
         scale_column: Factor on a column of those reached.
@@ -78,7 +78,7 @@ class Intervention(Part):
     top: Top | None = None
     neighbours_of: Neighbours | None = None
     scale: Annotated[dict[Name, Reduction], Field(min_length=1)] | None = None
-    set: Annotated[dict[Name, float], Field(min_length=1)] | None = None
+    set: Annotated[dict[Name, Reduction], Field(min_length=1)] | None = None
     reduce: Annotated[dict[Name, Reduction], Field(min_length=1)] | None = None
     set_column: Annotated[dict[Name, Level], Field(min_length=1)] | None = None
     scale_column: Annotated[dict[Name, NonNegative], Field(min_length=1)] | None = None

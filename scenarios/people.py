@@ -9,9 +9,32 @@ import numpy as np
 from lpm.errors import InputError
 from lpm.kernel import declarations
 from lpm.population import Column, Population
-from lpm.scenarios import registries, tables
+from lpm.scenarios import archetypes, registries, tables
 from lpm.scenarios.paths import located
 from lpm.scenarios.schema import Scenario
+
+
+def made_people(scenario: Scenario) -> Population:
+    """Return the population as its generator or file makes it, with the declared columns.
+
+    Raises:
+        InputError: The people cannot be made or read.
+    """
+    table, where = scenario.population, f"{scenario.label}: population"
+    if table.generator is not None:
+        generator = registries.generator(table.generator, f"{where}.generator")
+        params = registries.generator_params(scenario)
+        assert table.size is not None
+        people = None if table.people is None else round(table.people)
+        return generator.generate(table.seed, params, table.size, people)
+    if table.file is not None:
+        frame = tables.read(located(scenario, table.file, "population.file"), where, table.size)
+        extra = [*registries.declared_columns(scenario), *tables.people_columns(scenario).values()]
+        made = Population.from_frame(frame, extra, where)
+    else:
+        assert table.size is not None
+        made = Population.build(table.size, (), {}, where)
+    return made if table.people is None else made.reweighted(table.people, where)
 
 
 def people_of(scenario: Scenario) -> Population:
@@ -20,27 +43,14 @@ def people_of(scenario: Scenario) -> Population:
     Raises:
         InputError: The people cannot be made or read, or a kernel reads a column that is not there.
     """
-    table, where = scenario.population, f"{scenario.label}: population"
-    extra = [*registries.declared_columns(scenario)]
-    if table.generator is not None:
-        generator = registries.generator(table.generator, f"{where}.generator")
-        params = registries.generator_params(scenario)
-        assert table.size is not None
-        people = None if table.people is None else round(table.people)
-        made = generator.generate(table.seed, params, table.size, people)
-    elif table.file is not None:
-        frame = tables.read(located(scenario, table.file, "population.file"), where, table.size)
-        made = Population.from_frame(frame, [*extra, *tables.people_columns(scenario).values()], where)
-    else:
-        assert table.size is not None
-        made = Population.build(table.size, (), {}, where)
-    if table.people is not None and table.generator is None:
-        made = made.reweighted(table.people, where)
+    made = made_people(scenario)
     schema = registries.all_columns(scenario) | dict(made.schema)
     missing = {name: column for name, column in schema.items() if name not in made.columns}
     columns = dict(made.columns)
     for name, column in missing.items():
         columns[name] = np.full((made.size, *column.shape), column.default, column.dtype)
+    if archetypes.chosen_by(scenario):
+        columns["archetype"] = archetypes.members_of(scenario, schema, columns)
     for number, instance in enumerate(scenario.kernels):
         kernel = registries.kernels_of(scenario)[instance.name]
         for name in kernel.reads:

@@ -99,13 +99,16 @@ def instances_of(scenario: Scenario) -> dict[str, type[Kernel]]:
 
 
 def kernels_of(scenario: Scenario) -> dict[str, type[Kernel]]:
-    """Return the kernels of a scenario by the name of their instance, those that record cascades as they do that."""
+    """Return the kernels of a scenario by the name of their instance, that record or choose as it says."""
     from lpm.kernels.diffusion.ancestry import recorded
+    from lpm.scenarios import archetypes
 
     found: dict[str, type[Kernel]] = {}
     for number, each in enumerate(scenario.kernels):
         where = f"{scenario.label}: kernels[{number}]"
         kernel = contract.find(each.kernel, f"{where}.kernel")
+        if scenario.archetypes is not None and archetypes.chooses(kernel):
+            kernel = archetypes.kernel_of(scenario, kernel)
         found[each.name] = recorded(kernel, f"{where}.cascades") if each.cascades else kernel
     return found
 

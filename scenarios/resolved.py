@@ -148,6 +148,8 @@ def _named(scenario: Scenario) -> list[tuple[tuple[str | int, ...], str]]:
                 found.append(((table, *([int(number)] if number else []), name), str(params[name].value)))
     for name, observed in scenario.data.items():
         found.append((("data", name, "file"), observed.file))
+    if scenario.archetypes is not None and scenario.archetypes.table is not None:
+        found.append((("archetypes", "table"), scenario.archetypes.table))
     if scenario.draws not in (None, "prior"):
         found.append((("draws",), str(scenario.draws)))
     return found

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr
 
 from lpm import durations
 from lpm.errors import InputError
+from lpm.scenarios.behaviours import ArchetypesTable
 from lpm.scenarios.described import with_descriptions
 from lpm.scenarios.measured import Metric, Observed, Series, Worlds
 from lpm.scenarios.measures import Arm, Intervention, Interventions, Survey
@@ -88,6 +89,7 @@ class Scenario(Part):
         arms: What is compared; the others with the first.
         data: Observed figures, by the metric that they stand beside.
         calibration: What `lpm calibrate` fits.
+        archetypes: Kinds of people and what each does in which situation, by a language model or otherwise.
         horizon: Steps that the dates were written for; absent = `steps`. `--steps` sets it, so that a shortened run
             is not refused because a measure begins after its end.
         chosen: How the values of the parameters were chosen, in a sentence, as the report says it.
@@ -125,6 +127,7 @@ class Scenario(Part):
     arms: Annotated[tuple[Arm, ...], BeforeValidator(as_tuple), Field(min_length=1)] = (Arm(name="baseline"),)
     data: dict[Name, Observed] = Field(default_factory=dict)
     calibration: CalibrationTable | None = None
+    archetypes: ArchetypesTable | None = None
 
     _folder: str = PrivateAttr(default="")
     _label: str = PrivateAttr(default="scenario")

@@ -10,7 +10,7 @@ from lpm import sources
 from lpm.catalogue import Listing, Row, Sheet, row_of, shown
 from lpm.kernel import declarations
 from lpm.scenarios import loader, registries
-from lpm.scenarios.measures import Intervention
+from lpm.scenarios.measures import LEVERS, Intervention
 from lpm.scenarios.schema import LayerTable, Scenario
 from lpm.scenarios.values import Range
 
@@ -75,7 +75,7 @@ def _interventions(scenario: Scenario) -> Listing:
     rows: list[tuple[str, ...]] = []
     for each, arms in found.values():
         which = "all" if len(arms) == len(scenario.arms) else ", ".join(arms)
-        curves = [v for v in (getattr(each, each.act) or {}).values()] if each.act in ("scale", "reduce") else []
+        curves = [v for v in (getattr(each, each.act) or {}).values()] if each.act in LEVERS else []
         told = [each.source, *(scenario.series[v].source for v in curves if isinstance(v, str))]
         source = "; ".join(dict.fromkeys(text for text in told if text)) or sources.NO_SOURCE
         rows.append((each.name, which, _when(each), _whom(each), _does(each), source))

@@ -148,8 +148,10 @@ def _number_or_text(value: Any) -> int | float | str | bool:
 
 
 def _series_or_number(value: Any) -> float | str:
-    if isinstance(value, str) or is_number(value):
+    if isinstance(value, str):
         return value
+    if is_number(value):
+        return float(value)
     raise misfit(value, "the name of a series or a number")
 
 

@@ -81,12 +81,14 @@ class ArchetypeChoice(Kernel):
     """One of K actions by a table of logits over archetypes and contexts.
 
     Attributes:
+        by_table: A scenario's table of behaviour gives it contexts, actions and logits.
         contexts: The context variables.
         actions: Names of the actions.
         sources: Where the value of every variable comes from.
     """
 
     name = "archetype-choice"
+    by_table: ClassVar[bool] = True
     contexts: ClassVar[Contexts] = PLAIN
     actions: ClassVar[tuple[str, ...]] = PLAIN_ACTIONS
     sources: ClassVar[tuple[Source, ...]] = (Own("context"), Friends((1, 2, 3)))
@@ -122,6 +124,11 @@ class ArchetypeChoice(Kernel):
             source="the table as it is",
             prior=("normal", 0.0, 1.0),
         )
+
+    @classmethod
+    def of(cls, contexts: Contexts, actions: tuple[str, ...], sources: tuple[Source, ...]) -> type[ArchetypeChoice]:
+        """Return the kernel of a table with such contexts and actions; the same class again for the same ones."""
+        return _kernel(contexts, tuple(actions), tuple(sources))
 
     @classmethod
     def prepare(cls, params: Any, tables: Tables, clock: Any) -> Array:

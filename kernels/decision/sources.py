@@ -99,12 +99,19 @@ def value_of(source: Source, tables: Tables, networks: Mapping[str, Layer], shar
         here, acts = agents["present"], _among(agents["action"], source.actions)
         told = judged(networks, acts, here, here, _share, ())
         return told.astype(jnp.float32) * np.float32(2.0**-SHARE_BITS)
+    group = agents[source.by].astype(jnp.int32) if source.by else jnp.zeros(rows, jnp.int32)
+    return shares_of(source, tables, shards).at[group].get(mode="promise_in_bounds")
+
+
+def shares_of(source: Prevalence, tables: Tables, shards: int) -> Array:
+    """Return the share of people by group, float32 [groups]; 0 in a group of nobody."""
+    agents = tables["agents"]
+    rows = agents["id"].shape
     weight = jnp.where(agents["present"], agents["weight"], 0)
     group = agents[source.by].astype(jnp.int32) if source.by else jnp.zeros(rows, jnp.int32)
     inside = jnp.where(_among(agents[source.column], source.levels), weight, 0)
     part, whole = (_float(sum_by_group(each, group, source.groups, shards)) for each in (inside, weight))
-    share = jnp.where(whole > 0, part / jnp.where(whole > 0, whole, 1), 0) * np.float32(source.per)
-    return share.at[group].get(mode="promise_in_bounds")
+    return jnp.where(whole > 0, part / jnp.where(whole > 0, whole, 1), 0) * np.float32(source.per)
 
 
 def _share(seen: Array, known: Array, _: Any) -> Array:

@@ -1,7 +1,9 @@
 r"""SEIR with symptoms, hospital and death: a respiratory epidemic by age.
 
 Synchronous. A susceptible agent with hazard x (see `contagion`), times its relative susceptibility, is exposed with
-chance :math:`1 - e^{-x}`. Every later stage lasts a whole number of steps
+chance :math:`1 - e^{-x}`. Of its contacts outside the home it keeps the share `activity`, times `presence` (0 on a day
+on which it chose to stay at home, see the kernel `compliance`), times what its stage leaves. Every later stage lasts a
+whole number of steps
 
 .. math:: K = 1 + [G],\quad G \sim \mathrm{Gamma},\quad \mathrm{E}K = m / \Delta t
 
@@ -56,6 +58,16 @@ STAYS = {
 LONGEST = 60.0
 """Days after which a stage ends for certain; `SEIR.check` sees to it that 99.9 % of it have ended before."""
 
+PRESENCE = Column(
+    "presence",
+    "float32",
+    "share of contacts outside the home that the agent's own choice leaves",
+    "1",
+    (0, 1),
+    default=1,
+)
+"""What the kernel `compliance` writes; 1 where nobody chooses."""
+
 
 def _mean(default: float, meaning: str, source: str) -> Any:
     """Declare a mean stay; the spread of its prior (10 % of the mean) is a guess."""
@@ -81,8 +93,9 @@ class SEIR(Kernel):
         Column("elapsed", "uint16", "steps spent in the stage so far", unit="step"),
         Column("activity", "float32", "share of usual contacts outside the home that is kept", "1", (0, 1), default=1),
         Column("susceptible_factor", "float32", "relative susceptibility", "1", (0, 1), default=1),
+        PRESENCE,
     )
-    reads = ("age", "activity", "susceptible_factor")
+    reads = ("age", "activity", "susceptible_factor", "presence")
     writes = ("state", "elapsed")
     gradient = "common random numbers"
 
@@ -182,7 +195,7 @@ class SEIR(Kernel):
         agents = tables["agents"]
         state, age, here = agents["state"].astype(jnp.int32), agents["age"].astype(jnp.int32), agents["present"]
         spread = jnp.where(here, _at(infectivity, state), jnp.uint8(0))
-        activity = agents["activity"] * _at(kept, state)
+        activity = agents["activity"] * agents["presence"] * _at(kept, state)
         per_agent = _at(per_contact, age) * agents["susceptible_factor"]
         move, susceptible = purpose(key, "move"), (state == SUSCEPTIBLE) & here
         infected = exposed(networks, spread, activity, per_agent, clock.dt, susceptible, move, agents["id"])

@@ -104,7 +104,7 @@ def test_a_dead_server_is_given_up_after_some_failures() -> None:
     with endpoint(always(status(500))) as made, pytest.raises(Fault, match="5 without an answer in a row"):
         cards = [f"A person of {age}." for age in range(40)]
         build(cards, CONTEXTS, ACTIONS, server(made.url, [], attempts=1), limits=Limits(concurrency=2, failures=5))
-    assert len(made.seen) <= 7
+    assert len(made.seen) <= 5 + 2 * 2 - 1  # what was under way or waited its turn when the fifth came
 
 
 def test_no_more_requests_are_sent_than_allowed(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ from .world import DT, PLACES, Bench, bench_for, equal
 
 ALONE = {
     "ants",
-    "choice",
+    "compliance",
     "crowd",
     "framed-feed",
     "herd-market",

@@ -26,8 +26,9 @@ from .world import DT, STEPS, Bench, bench_for, bench_of, equal, every_column, n
 SEEDS = 100
 QUICK = ("degroot", "sir")
 TIMELESS = (
-    "choice",
+    "archetype-choice",
     "complex-contagion",
+    "compliance",
     "crowd",
     "framed-feed",
     "herd-market",

@@ -22,14 +22,15 @@ COUNTS_PEOPLE = {"herd-market", "lux-market", "music-market", "social-voting"}
 """Kernels in which what agents do counts for as many people: trades, downloads, votes."""
 
 ALONE = {
-    "ants", "crowd", "framed-feed", "herd-market", "importation", "information-cascade", "music-market",
+    "ants", "compliance", "crowd", "framed-feed", "herd-market", "importation", "information-cascade", "music-market",
     "social-voting",
 }  # fmt: skip
 """Kernels that look at no layer."""
 
-BEGINNINGS: dict[str, dict[str, float]] = {"message": {"exposure": 0.0}}
-"""Columns with which people can still be told something: in feeds drawn within their bounds stand thousands of posts,
-so that everybody posts at the next visit, whoever the neighbours are."""
+BEGINNINGS: dict[str, dict[str, float]] = {"message": {"exposure": 0.0}, "seir": {"presence": 1.0}}
+"""Columns with which people can still be told, or given, something: in feeds drawn within their bounds stand thousands
+of posts, so that everybody posts at the next visit, whoever the neighbours are; of contacts that activity and presence
+drawn within theirs leave (a sixteenth of all, where both sides count), half give nobody a disease in five days."""
 
 UNMOVED = {"persuasion", "axelrod"}
 """Kernels that half the contacts leave as they are among these people: only shares of the sides count where `crowd` is

@@ -28,6 +28,7 @@ from ..conftest import Small, carried, graph
 
 LIVELY: dict[str, dict[str, float]] = {
     "archetype-choice": {"beta": 0.001},  # logits drawn within their bounds lie thousands apart
+    "compliance": {"level": 0.4},
     "bass": {"p": 0.03, "q": 0.38},  # its defaults are rates a year
     "importation": {"initial": 60.0, "daily": 60.0},
     "persuasion": {"crowd": 0.0},  # voices drawn within their bounds carry people from end to end in a step

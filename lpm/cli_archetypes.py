@@ -1,0 +1,232 @@
+"""The commands of `lpm archetypes`: from a population to a table of behaviour, and questions to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+commands = typer.Typer(
+    help="Kinds of people, and what a language model (or you) say each would do in which situation.",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+)
+
+Scenario = Annotated[
+    str, typer.Argument(help="A built-in name, or the path of a TOML file, with a table \\[archetypes].")
+]
+Provider = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="embedded, server, recorded, table or rule; unless given the recorded table, else the embedded model.",
+    ),
+]
+Url = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Server: base of an OpenAI-compatible API; its key is read from LPM_LLM_KEY."),
+]
+Model = Annotated[
+    str | None, typer.Option(metavar="NAME|FILE", help="Server: the model's name there; embedded: a GGUF file.")
+]
+Number = Annotated[str | None, typer.Option(metavar="K", help="Number of clusters, where the scenario clusters.")]
+Agents = Annotated[str | None, typer.Option(metavar="N", help="Agents that archetypes are made of (at most 100000).")]
+File = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Recorded: a table of behaviour; table: probabilities (.csv, .parquet)."),
+]
+Answers = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="File of answers (SQLite); else answers.sqlite in the cache.")
+]
+Concurrency = Annotated[str, typer.Option(metavar="N", help="Server: questions under way together.")]
+Rate = Annotated[float | None, typer.Option("--per-second", metavar="R", help="Most requests a second.")]
+Calls = Annotated[str | None, typer.Option(metavar="N", help="Most requests in all; what is answered is kept.")]
+Samples = Annotated[str, typer.Option(metavar="N", help="Answers drawn where a server tells no probabilities.")]
+
+
+def _flag(name: str, told: str) -> Any:
+    return typer.Option(name, help=told, metavar="")
+
+
+def _asked(
+    provider: str | None, url: str | None, model: str | None, file: Path | None, answers: Path | None, form: str | None,
+    concurrency: str, rate: float | None, calls: str | None, samples: str,
+) -> Any:  # fmt: skip
+    from lpm import given, study
+    from lpm.archetypes.limits import Limits
+
+    most = None if calls is None else given.whole(calls, "--calls")
+    limits = Limits(given.whole(concurrency, "--concurrency") or 1, rate, most)
+    drawn = 0 if samples.strip() == "0" else given.whole(samples, "--samples") or 0
+    return study.Asked(provider or "", url or "", model or "", file, answers, form, drawn, limits)
+
+
+def _study(scenario: str, agents: str | None, archetypes: str | None) -> Any:
+    from lpm import given, study
+
+    return study.study(scenario, given.whole(agents, "--agents"), given.whole(archetypes, "--archetypes"))
+
+
+@commands.command()
+def build(
+    scenario: Scenario,
+    provider: Provider = None,
+    url: Url = None,
+    model: Model = None,
+    archetypes: Number = None,
+    agents: Agents = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The table (NAME-archetypes.parquet unless given).")
+    ] = None,
+    file: File = None,
+    answers: Answers = None,
+    form: Annotated[
+        str | None, typer.Option(metavar="FORM", help="yes-no, letters or percent; else as the scenario says.")
+    ] = None,
+    fill: Annotated[
+        str | None,
+        typer.Option(metavar="HOW", help="Unusable cells: uniform, 'archetype mean' or 'context mean'; else left so."),
+    ] = None,
+    concurrency: Concurrency = "8",
+    per_second: Rate = None,
+    calls: Calls = None,
+    samples: Samples = "0",
+    prices: Annotated[
+        str | None, typer.Option(metavar="IN,OUT", help="Price of a million tokens, asked and answered.")
+    ] = None,
+    dry_run: Annotated[bool, _flag("--dry-run", "Tell questions, tokens, time and price; ask nothing.")] = False,
+    quiet: Annotated[bool, _flag("--quiet", "No progress, no summary: only the table's path.")] = False,
+) -> None:
+    """Ask what every archetype would do in every context, and write the table of behaviour.
+
+    Answers are kept as they come: nothing is asked twice, and a build that was stopped goes on where it was.
+
+    lpm archetypes build nyc-covid --provider embedded --dry-run
+
+    lpm archetypes build my.toml --provider server --url http://127.0.0.1:8000/v1 --model qwen --out behaviour.parquet
+    """
+    from lpm import progress, study, terminal_archetypes
+
+    asked = _asked(provider, url, model, file, answers, form, concurrency, per_second, calls, samples)
+    cost = terminal_archetypes.prices(prices)
+    made = _study(scenario, agents, archetypes)
+    if dry_run:
+        print(study.estimate(made, asked, cost).told())
+        return
+    target = out or Path(f"{made.scenario.name}-archetypes.parquet")
+    with progress.bar(quiet) as told, progress.heeding(told) as heeded:
+        table = study.build(made, asked, heeded)
+    table = table if fill is None else table.filled(fill)
+    table.write(target)
+    if quiet:
+        print(target)
+    else:
+        terminal_archetypes.show_built(table, target)
+
+
+@commands.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A scenario, or the path of a table of behaviour (.parquet).")],
+    archetype: Annotated[
+        str | None, typer.Option(metavar="A", help="All contexts of one archetype, in the place of the summary.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write a picture of the table (.html).")
+    ] = None,
+) -> None:
+    """Show a table of behaviour: who, in which situation, does what; and where it comes from.
+
+    lpm archetypes show nyc-covid --picture table.html
+    """
+    from lpm import given, study, terminal_archetypes
+
+    table = study.found(name)
+    terminal_archetypes.show_table(table, given.whole(archetype, "--archetype"))
+    if picture is not None:
+        from lpm.archetypes.pictures import write_picture
+
+        print(write_picture(table, picture))
+
+
+@commands.command()
+def check(
+    scenario: Scenario,
+    agents: Agents = None,
+    archetypes: Number = None,
+) -> None:
+    """Check archetypes and table: do rare people survive, are the answers of use, does context matter at all?
+
+    Exit status 2 where the scenario cannot be run with its table.
+
+    lpm archetypes check nyc-covid
+    """
+    from lpm import study, terminal_archetypes
+
+    made = _study(scenario, agents, archetypes)
+    terminal_archetypes.show_clusters(made)
+    table = study.table_of(made)
+    if table is None:
+        print(f"no table yet: lpm archetypes build {scenario} makes one")
+        return
+    terminal_archetypes.show_checks(table)
+    study.check(made, table)
+    print("the scenario can be run with this table")
+
+
+@commands.command()
+def interview(
+    scenario: Scenario,
+    ask: Annotated[list[str] | None, typer.Option("--ask", metavar="TEXT", help="A question; several times.")] = None,
+    kind: Annotated[str, typer.Option(metavar="KIND", help="free, yes-no or choice (of --options).")] = "free",
+    options: Annotated[str | None, typer.Option(metavar="A,B", help="What can be chosen.")] = None,
+    who: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Archetypes; else the five that stand for most people.")
+    ] = None,
+    agent: Annotated[
+        str | None, typer.Option(metavar="I,J", help="Agents, asked through their archetype and their columns.")
+    ] = None,
+    at: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=V", help="The situation: incidence=100; several times.")
+    ] = None,
+    time: Annotated[float | None, typer.Option(metavar="T", help="The moment, as it is written down.")] = None,
+    provider: Provider = "embedded",
+    url: Url = None,
+    model: Model = None,
+    archetypes: Number = None,
+    agents: Agents = None,
+    answers: Answers = None,
+    concurrency: Concurrency = "8",
+    per_second: Rate = None,
+    calls: Calls = None,
+    samples: Samples = "0",
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the answers (.parquet or .csv) as well.")
+    ] = None,
+    quiet: Annotated[bool, _flag("--quiet", "No progress.")] = False,
+) -> None:
+    """Ask archetypes, or agents, a question in words. What a model says is no data about people.
+
+    lpm archetypes interview nyc-covid --ask "Would you visit a friend today?" --kind yes-no --at incidence=300
+    """
+    from lpm import given, progress, study, terminal_archetypes
+    from lpm.archetypes.interviews import Inquiry
+    from lpm.errors import InputError
+
+    if not ask:
+        raise InputError('interview: expected a question, as in --ask "Would you visit a friend today?"')
+    choice = tuple(each.strip() for each in options.split(",")) if options else ()
+    inquiries = [Inquiry(text, kind, choice) for text in ask]
+    asked = _asked(provider, url, model, None, answers, None, concurrency, per_second, calls, samples)
+    situation = terminal_archetypes.values(at or ())
+    numbers = terminal_archetypes.numbers
+    writer = terminal_archetypes.writer(out)
+    made = _study(scenario, agents, archetypes)
+    with progress.bar(quiet) as told, progress.heeding(told) as heeded:
+        frame = study.interview(
+            made, asked, inquiries, numbers(who, "--who"), numbers(agent, "--agent"), situation, time, heeded
+        )
+    terminal_archetypes.show_interview(frame, made)
+    if out is not None:
+        writer(frame)
+        print(given.shown(str(out)))
