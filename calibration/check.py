@@ -82,6 +82,11 @@ class Row:
         return self._found + ("" if self.sure else " (not sure: take more seeds)")
 
     @property
+    def told(self) -> str:
+        """Cosine and norm ratio with their standard errors, in words."""
+        return f"(cosine {_told(self.cosine, self.cosine_se)}, norm ratio {_told(self.ratio, self.ratio_se)})"
+
+    @property
     def _found(self) -> str:
         if self.passed:
             return "passes"
@@ -144,11 +149,12 @@ class Check:
 
     @property
     def cheapest(self) -> str | None:
-        """Name of the estimator that passes and takes the least CPU time for its accuracy; None = none passes.
+        """Name of the estimator that passes for sure and takes the least CPU time for its accuracy; None = none does.
 
         Accuracy counts: to halve a standard error takes four times the seeds, so seconds are weighed by noise squared.
+        One that passes and might not with more seeds is not among them: its verdict says so.
         """
-        passing = [row for row in self.rows if row.passed]
+        passing = [row for row in self.rows if row.passed and row.sure]
         return min(passing, key=_price).name if passing else None
 
     @property

@@ -173,7 +173,8 @@ def choose(
     """Return the estimator that `gradient="auto"` stands for.
 
     Up to `EVERY_COORDINATE` parameters, and where there is no choice, common random numbers; beyond, the cheapest of
-    those that pass a check, and common random numbers where none does.
+    those that pass a check (cosine at least 0.95, norm ratio 0.8 to 1.25) by more than two of its standard errors, and
+    common random numbers where none does.
 
     Args:
         problem: The problem.

@@ -164,3 +164,7 @@ class Multinomial:
         """Return counts that add up to `size` at every time."""
         table = np.asarray(self._shares(mu), np.float64).reshape(*mu.shape[:-1], -1, self.categories)
         return generator.multinomial(self.size, table / table.sum(-1, keepdims=True)).reshape(mu.shape).astype(float)
+
+
+COUNTED = (Poisson, NegativeBinomial, Multinomial)
+"""Likelihoods of counts, which are never below 0."""

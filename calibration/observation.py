@@ -22,7 +22,7 @@ import numpy as np
 import polars as pl
 
 from lpm.calibration.errors import AfterAsOfError, CalibrationError
-from lpm.calibration.likelihood import Likelihood, Poisson
+from lpm.calibration.likelihood import COUNTED, Likelihood, Poisson
 from lpm.errors import InputError, unknown
 from lpm.types import HostArray
 
@@ -67,8 +67,8 @@ class Series:
 
         Raises:
             AfterAsOfError: A value of a day after `as_of`.
-            CalibrationError: Lengths that differ, values that are not finite, an empty interval, or shares that are
-                negative or add up to more than 1.
+            CalibrationError: Lengths that differ, values that are not finite, counts below 0, an empty interval, or
+                shares that are negative or add up to more than 1.
         """
         where, count = f"observation: {self.metric}", len(self.values)
         if not count:
@@ -77,6 +77,8 @@ class Series:
             raise CalibrationError(f"{where}: expected begin, end, groups and dates of {count} values")
         if not np.isfinite(self.values).all():
             raise CalibrationError(f"{where}: NaN or infinite values")
+        if isinstance(self.likelihood, COUNTED) and (self.values < 0).any():
+            raise CalibrationError(f"{where}: expected counts of at least 0, got {self.values.min():g}; see Normal")
         if (self.begin < 0).any() or (self.end <= self.begin).any():
             raise CalibrationError(f"{where}: expected intervals of at least one step, from step 0 on")
         if self.delay and (min(self.delay) < 0 or sum(self.delay) > 1 + 1e-6):

@@ -58,7 +58,7 @@ def curves(forecast: pl.DataFrame, naive: pl.DataFrame | None, series: str) -> g
 
     Points: observed, hollow where the fit did not know them. Line and bands: the median and the central 50 % and 90 %
     of the forecast. Thin lines: medians of the naive rules. Dotted: the origin. Every row has one axis, which ends at
-    `ABOVE` times the highest observed value or median of the row: what goes further leaves the panel.
+    `ABOVE` times the farthest observed value or median of the row: what goes further leaves the panel.
     """
     mine = forecast.filter(pl.col("series") == series).sort("date")
     others = None if naive is None else naive.filter(pl.col("series") == series).sort("date")
@@ -79,8 +79,7 @@ def curves(forecast: pl.DataFrame, naive: pl.DataFrame | None, series: str) -> g
     marks: list[dict[str, Any]] = []
     for row, group in enumerate(groups, 1):
         part = mine.filter(pl.col("group") == group)
-        solid = part.select(pl.max_horizontal(pl.col("observed").max(), pl.col("q50").max())).item() or 1.0
-        top = 1.08 * min(max(float(part["q95"].max()), solid), ABOVE * solid)  # type: ignore[arg-type]
+        low, high = _ends(part)
         for column, origin in enumerate(origins, 1):
             at: dict[str, Any] = {"row": row, "col": column}
             first = row == column == 1
@@ -108,13 +107,25 @@ def curves(forecast: pl.DataFrame, naive: pl.DataFrame | None, series: str) -> g
                 {"type": "line", "x0": str(origin), "x1": str(origin), "y0": 0, "y1": 1, "xref": f"x{panel_of}"}
                 | {"yref": f"y{panel_of} domain", "line": {"color": INK, "width": 1, "dash": "dot"}}
             )
-        figure.update_yaxes(range=[0, top], row=row)
+        figure.update_yaxes(range=[low, high], row=row)
         figure.update_yaxes(title={"text": escaped(label(group)), "font": {"size": 12.5}}, row=row, col=1)
     top = 64 if len(styles) < 5 else 92  # lines of the legend
     figure = _styled(figure, 40 + top + 160 * len(groups), top)
     figure.update_layout(shapes=marks)
     figure.update_xaxes(type="date", tickformat="%-d %b", nticks=5)
     return figure
+
+
+def _ends(part: pl.DataFrame) -> tuple[float, float]:
+    """Return the ends of a panel: 0, or the lowest value where there are negative ones, and the highest one.
+
+    Either is at most `ABOVE` times as far from 0 as the farthest observed value or median.
+    """
+    solid = part.select(pl.col("observed", "q50").abs().max()).max_horizontal()[0] or 1.0
+    inside = [part.select(pl.col("observed", "q05", "q50", "q95").max()).max_horizontal()[0]]
+    inside.append(part.select(pl.col("observed", "q05", "q50", "q95").min()).min_horizontal()[0])
+    high, low = (min(max(float(end or 0.0), -ABOVE * solid), ABOVE * solid) for end in inside)
+    return 1.08 * min(low, 0.0), 1.08 * (max(high, 0.0) if high > 0 or low < 0 else solid)
 
 
 def _days(days: pl.Series) -> list[str]:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from lpm.calibration.archive import Archive
-from lpm.calibration.errors import NotCommonError, NotFiniteError
+from lpm.calibration.errors import CalibrationError, NotCommonError, NotFiniteError
 from lpm.calibration.observation import Observation
 from lpm.calibration.space import Space
+from lpm.errors import InputError
 from lpm.types import HostArray
+
+T = TypeVar("T")
 
 
 class Simulator(Protocol):
@@ -147,6 +150,22 @@ class Problem:
     def curves(self, u: HostArray, seeds: HostArray) -> HostArray:
         """Return g(mu) [B, D], on the scale on which observed values scatter by 1."""
         return np.asarray(self.observation.stabilised(self.expected(u, seeds)))
+
+    def attempted(self, call: Callable[[], T]) -> T | InputError:
+        """Return what a call of this problem's simulations returns, or the error by which they refuse its parameters.
+
+        A calibration's own errors (a NaN, for one) and those that the machine has caused are raised.
+        """
+        before = self.simulations
+        try:
+            return call()
+        except CalibrationError:
+            raise
+        except InputError as error:
+            if isinstance(error.__cause__, OSError):
+                raise
+            self.ran[0] = before  # what is refused has not run
+            return error
 
     def check_common(self, u: HostArray, seed: int = 0) -> None:
         """Run one parameter set [P] twice with one seed.

@@ -34,8 +34,9 @@ def write_report(folder: Path) -> Path:
     Reads `fit.json`, and where they are there `forecast.parquet`, `naive.parquet` and `score.json`. `fit.json` is an
     object with `parameters` (rows of name, estimate, low, high, at_bound, identified; where known origin, prior, unit),
     `simulations` and `seconds`; and if there is something to say `title`, `description`, `notes` (what a reader must
-    know first), `results` (rows of name, estimate, low, high; where known origin, unit), `diagnosis` (rows of check,
-    of, value, low, high, passed) and `facts` (name: value).
+    know first), `results` (rows of name, estimate, low, high; where known origin, unit), `misfit` (rows of series,
+    figures, q, concentration, at_limit; where known origin), `diagnosis` (rows of check, of, value, low, high, passed)
+    and `facts` (name: value).
 
     Raises:
         InputError: A missing or damaged file.
@@ -61,7 +62,11 @@ def page(folder: Path) -> str:
         ("scores", "Scores beside naive forecasts", _scores(told, drawn)),
         ("parameters", "Parameters", _parameters(fit["parameters"], drawn)),
         ("results", "What follows", _results(fit.get("results") or [])),
-        ("diagnosis", "Can it be believed?", tables.diagnosis(fit.get("diagnosis") or [])),
+        (
+            "diagnosis",
+            "Can it be believed?",
+            tables.misfit(fit.get("misfit") or []) + tables.diagnosis(fit.get("diagnosis") or []),
+        ),
         ("making", "How this was computed", _making(fit)),
     ]
     shown = [(key, heading, body) for key, heading, body in parts if body]
@@ -184,9 +189,10 @@ def _forecasts(forecast: pl.DataFrame | None, naive: pl.DataFrame | None, drawn:
         few = f" The first {pictures.LISTED} of {groups} groups." if groups > pictures.LISTED else ""
         few += f" {pictures.COLUMNS} of {origins} origins." if origins > pictures.COLUMNS else ""
         caption = (
-            "Each value stands at the last day of its interval. Dotted: the last day that was known. A row of panels "
-            f"ends at no more than {pictures.ABOVE:g} times its highest observed value or median: what goes further "
-            f"leaves the panel.{few}"
+            "Each value stands at the last day of its interval. Dotted: the last day that was known; up to it the "
+            "bands are of the fitted model and the scatter of its figures, after it also of how figures have drifted "
+            f"from the model. A row of panels ends at no more than {pictures.ABOVE:g} times its highest observed value "
+            f"or median: what goes further leaves the panel.{few}"
         )
         figure = pictures.curves(forecast, naive, series)
         parts.append(f"<h3>{escaped(titled(series))}</h3>" + _chart(drawn, f"forecast-{index}", figure, caption))
@@ -211,17 +217,19 @@ def _scores(rows: Sequence[Mapping[str, Any]], drawn: dict[str, Any]) -> str:
                 told = NOTHING if row is None else tables.number(row["wape"])
                 told = f"<b>{told}</b>" if name == LPM or (origin, name) in best else told
                 cells.append(two(told, "" if row is None else f"WIS {tables.number(row['wis'])}"))
-            wapes, shares = ([row[key] for row in found.values()] for key in ("wape", "coverage90"))
-            whole = len(found) == len(origins) and None not in wapes
-            cells.append(tables.number(sum(wapes) / len(wapes)) if whole else NOTHING)
-            cells.append(percent(sum(shares) / len(shares), sign=False))
+            whole = list(found.values()) if len(found) == len(origins) else []
+            cells += [tables.number(tables.mean(whole, key)) for key in ("wape", "normalised_deviation", "wis", "crps")]
+            cells.append(percent(sum(row["coverage90"] for row in found.values()) / len(found), sign=False))
             body.append(cells)
-        head = ["", *(day(origin) for origin in origins), "Mean WAPE", "Inside 90 %"]
+        head = ["", *(day(origin) for origin in origins), "Mean WAPE", "Deviation", "WIS", "CRPS", "Inside 90 %"]
         parts.append(f"<h3>{escaped(titled(series))}</h3>" + table(head, body, range(1, len(head)), "narrow"))
     parts.append(
         '<p class="note">WAPE: sum of |median \u2212 observed| over groups and weeks by the sum of what was observed. '
-        "WIS: weighted interval score (Bracher et al. 2021), mean over the same values, in their unit. Bold: the "
-        "model, and the naive row with the smallest WAPE of each origin, chosen with hindsight.</p>"
+        "Deviation: the same by the sum of sizes, for values that may be negative. WIS: weighted interval score "
+        "(Bracher et al. 2021), mean over the same values, in their unit. CRPS: continuous ranked probability score "
+        "(Gneiting &amp; Raftery 2007), of the whole distribution; a dash where that has no finite one, as a line "
+        "through logarithms with errors of Student's t. Bold: the model, and the naive row with the smallest WAPE of "
+        "each origin, chosen with hindsight.</p>"
     )
     return "".join(parts)
 

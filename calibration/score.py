@@ -17,7 +17,18 @@ from lpm.calibration.errors import CalibrationError, NotFiniteError
 from lpm.score import wape
 from lpm.types import HostArray
 
-__all__ = ["LEVELS", "coverage", "crps", "interval_score", "mae", "normalised_deviation", "rmse", "wape", "wis"]
+__all__ = [
+    "LEVELS",
+    "coverage",
+    "crps",
+    "crps_of_quantiles",
+    "interval_score",
+    "mae",
+    "normalised_deviation",
+    "rmse",
+    "wape",
+    "wis",
+]
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Probabilities of the quantiles that forecasts are told in: the median, and the central 50 % and 90 % intervals."""
@@ -117,6 +128,30 @@ def crps(observed: Any, samples: Any) -> HostArray:
     # sum over i < j of x_(j) - x_(i) is sum_i (2 i - n - 1) x_(i)
     apart = ((2 * rank - n - 1) * np.sort(draws, 0)).sum(0) * 2 / (n * (n - 1))
     return np.abs(draws - y).mean(0) - apart / 2
+
+
+def crps_of_quantiles(observed: Any, quantiles: Any, levels: Sequence[float]) -> HostArray:
+    """Return the CRPS of each value, from many quantiles of its forecast.
+
+    CRPS = 2 int_0^1 (1{y < F^-1(a)} - a) (F^-1(a) - y) da (Gneiting & Ranjan 2011, Journal of Business & Economic
+    Statistics 29:411-422, 10.1198/jbes.2010.08110, equation 10), by trapezia; what lies beyond the first and the last
+    level is left out.
+
+    Args:
+        observed: y [...].
+        quantiles: [..., Q], rising.
+        levels: Their probabilities [Q], rising, dense enough for trapezia.
+
+    Raises:
+        CalibrationError: Other shapes, or levels that do not rise.
+        NotFiniteError: NaN or infinite values.
+    """
+    y, told = _checked("CRPS", observed, quantiles)
+    a = np.asarray(levels, np.float64)
+    if told.shape != (*y.shape, len(a)) or (np.diff(a) <= 0).any():
+        raise CalibrationError(f"CRPS: expected quantiles [{y.shape}, {len(a)}] at rising levels, got {told.shape}")
+    above = told - y[..., None]
+    return np.asarray(2 * np.trapezoid(((above > 0) - a) * above, a, axis=-1))
 
 
 def coverage(observed: Any, low: Any, high: Any) -> float:

@@ -222,6 +222,19 @@ class Space:
             at += size
         return made
 
+    @ALLOWED
+    def mixes(self, name: str) -> bool:
+        """Return whether a number of this parameter follows from several coordinates, as in a simplex."""
+        prior = self.priors[name]
+        if not prior.event_shape:
+            return False
+        shape, size = self._inverse_shape(name), self.sizes[name]
+        if shape != tuple(prior.event_shape):
+            return True
+        points = np.concatenate([np.zeros((1, size)), np.eye(size)]).reshape(-1, *shape)
+        values = np.asarray(bijector(prior)(jnp.asarray(points, jnp.float32))).reshape(size + 1, size)
+        return bool((np.abs(values[1:] - values[0]) * ~np.eye(size, dtype=bool) > 0).any())
+
     def at_bound(self, u: HostArray) -> tuple[str, ...]:
         """Return the coordinates of u [P] that lie at or beyond the edge of their prior."""
         low, high = self.box

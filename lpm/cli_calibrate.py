@@ -40,7 +40,7 @@ def calibrate(
         list[str] | None, typer.Option("--set", metavar="PATH=V", help="Change one value: seir.beta=0.03.")
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder (runs/<name>-fit-<n> unless given).")] = None,
-    resume: Annotated[bool, _flag("--resume", "Go on with what --out holds.")] = False,
+    resume: Annotated[bool, _flag("--resume", "Go on with what --out holds (same options).")] = False,
     quiet: Annotated[bool, _flag("--quiet", "No progress, no summary: only the folder's path.")] = False,
 ) -> None:
     """Fit a scenario to its data: estimates with intervals, forecasts, scores beside naive rows, report.html.

@@ -155,6 +155,16 @@ def show_summary(folder: Path) -> None:
     screen.print(Text(str(folder / "report.html"), style="bold"), soft_wrap=True)
 
 
+def _beware(row: Mapping[str, Any]) -> list[str]:
+    """Return what a reader has to know of an estimate: of a parameter, or of what follows over some draws."""
+    told = ["at its bound"] if row.get("at_bound") else []
+    told += [] if row.get("identified", True) else ["not identified"]
+    if row.get("draws"):
+        told.append(f"{row['draws']} draws")
+        told += [f"undefined in {row['undefined']} of them"] if row.get("undefined") else []
+    return told
+
+
 def show_fit(folder: Path) -> None:
     """Print what a fit found: estimates with intervals, what follows from them, scores beside the best naive row."""
     from lpm.calibration.forecasting.forecast import means
@@ -165,9 +175,10 @@ def show_fit(folder: Path) -> None:
     rows = [row for row in facts["parameters"] if row["origin"] == facts["parameters"][-1]["origin"]]
     estimates = Table("parameter", "estimate", "90 % interval", "beware", box=None, header_style="dim")
     for row in (*rows, *facts["results"]):
-        beware = "at its bound" if row.get("at_bound") else "" if row.get("identified", True) else "not identified"
-        span = "" if row["low"] is None else f"{row['low']:,.4g} to {row['high']:,.4g}"
-        estimates.add_row(row["name"], f"{row['estimate']:,.4g}", span, beware)
+        low, high = row.get("low"), row.get("high")
+        span = "" if low is None or high is None else f"{low:,.4g} to {high:,.4g}"
+        middle = "-" if row.get("estimate") is None else f"{row['estimate']:,.4g}"
+        estimates.add_row(Text(row["name"]), middle, span, Text(", ".join(_beware(row))))
     screen.print(estimates)
     told = means(json.loads((folder / "score.json").read_text(encoding="utf-8")))
     if told:

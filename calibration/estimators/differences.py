@@ -4,6 +4,9 @@ J_p = (E g(u + h e_p) - E g(u - h e_p)) / 2h, both runs of a pair with the same 
 an event, so a changed fate shifts nobody else's stream and the noise of the two runs cancels. The bias is of order h^2;
 it needs 2 P runs a seed and asks nothing of the kernels.
 
+Where the simulation refuses the parameters on one side of u, at the edge of what its kernels take, the difference by
+that coordinate is the one from u to the other side, whose error is of order h.
+
 With `richardson`, (4 J(h/2) - J(h)) / 3 removes the term of order h^2 at twice the runs. The variance of common random
 numbers: Glasserman & Yao 1992, Management Science 38:884-908, 10.1287/mnsc.38.6.884.
 """
@@ -17,6 +20,7 @@ import numpy as np
 from lpm.calibration.errors import CalibrationError
 from lpm.calibration.estimators.jacobian import Jacobian, covariance_of, finite
 from lpm.calibration.problem import Problem
+from lpm.errors import InputError
 from lpm.types import HostArray
 
 
@@ -53,18 +57,30 @@ class CommonRandomNumbers:
         u, seeds = np.asarray(u, np.float64), np.asarray(seeds)
         if curves is None:
             curves = problem.curves(np.repeat(u[None], len(seeds), 0), seeds)
-        each = self._pairs(problem, u, seeds, self.h)
+        each = self._pairs(problem, u, seeds, self.h, curves)
         if self.richardson:
-            each = (4 * self._pairs(problem, u, seeds, self.h / 2) - each) / 3
+            each = (4 * self._pairs(problem, u, seeds, self.h / 2, curves) - each) / 3
         made = Jacobian(curves.mean(0), each.mean(0), covariance_of(curves), each, problem.simulations - before)
         return finite(made)
 
-    def _pairs(self, problem: Problem, u: HostArray, seeds: HostArray, h: float) -> HostArray:
-        """Return the difference quotients [S, D, P]."""
+    def _pairs(self, problem: Problem, u: HostArray, seeds: HostArray, h: float, curves: HostArray) -> HostArray:
+        """Return the difference quotients [S, D, P]; `curves` are those at u, of these seeds first."""
         widths = problem.space.widths(u)
         steps = np.diag(h * widths)  # [P, P]
         points = np.concatenate([u + steps, u - steps])
-        every = np.repeat(points, len(seeds), 0)
-        found = problem.curves(every, np.tile(seeds, len(points)))
+
+        def run(some: HostArray) -> HostArray:
+            found = problem.curves(np.repeat(some, len(seeds), 0), np.tile(seeds, len(some)))
+            return found.reshape(len(some), len(seeds), -1)
+
+        found = problem.attempted(lambda: run(points))
+        apart = np.full(len(u), 2.0)
+        if isinstance(found, InputError):
+            each = [problem.attempted(lambda at=at: run(at[None])[0]) for at in points]
+            for p in range(len(u)):
+                if isinstance(each[p], InputError) and isinstance(each[p + len(u)], InputError):
+                    raise found
+                apart[p] -= sum(isinstance(one, InputError) for one in (each[p], each[p + len(u)]))
+            found = np.stack([curves[: len(seeds)] if isinstance(one, InputError) else one for one in each])
         up, down = found.reshape(2, len(u), len(seeds), -1)
-        return np.transpose((up - down) / (2 * h * widths[:, None, None]), (1, 2, 0))
+        return np.transpose((up - down) / (apart * h * widths)[:, None, None], (1, 2, 0))

@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from scipy.stats import norm
 
 from lpm.calibration.errors import CalibrationError, NotFiniteError
+from lpm.calibration.forecasting.history import history, later
 from lpm.calibration.forecasting.lagged import LaggedRatio
 from lpm.calibration.forecasting.naive import LogLinear, Persistence, Rule, quantiles
 from lpm.calibration.observation import Series
-from lpm.calibration.score import LEVELS, coverage, wape, wis
+from lpm.calibration.score import LEVELS, coverage, crps, crps_of_quantiles, normalised_deviation, wape, wis
 from lpm.errors import unknown
 from lpm.parquet import write_bytes, write_frame
 from lpm.types import HostArray
@@ -35,8 +37,13 @@ FORECAST: dict[str, Any] = {
     **dict.fromkeys(QUANTILES, pl.Float64),
     "observed": pl.Float64,
     "in_fit": pl.Boolean,
+    "crps": pl.Float64,
 }
-"""Columns of `forecast.parquet`; `date` is the last day of the interval, `observed` null where it is not known."""
+"""Columns of `forecast.parquet`; `date` is the last day of the interval, `observed` null where it is not known, and
+`crps` the score of the whole distribution, null where it has none."""
+
+FINE = tuple(float(share) for share in norm.cdf(np.linspace(-5, 5, 201)))
+"""Probabilities of the quantiles that the CRPS of a naive rule is told by: evenly spaced for a normal."""
 
 NAIVE = {**FORECAST, "predictor": pl.String}
 """Columns of `naive.parquet`."""
@@ -78,17 +85,31 @@ def rows(
         raise CalibrationError(f"forecast: {series}: expected at least 2 draws of {count} values, got {samples.shape}")
     if not np.isfinite(samples).all():
         raise NotFiniteError(f"forecast: {series}: NaN or infinite draws")
-    return _frame(origin, series, groups, dates, np.quantile(samples, LEVELS, 0).T, observed)
+    told = [None] * count if observed is None else list(observed)
+    came = [None if y is None else float(y) for y in told]
+    there = [y is not None for y in came]
+    scored: list[float | None] = [None] * count
+    if any(there):
+        each = iter(crps(np.asarray([y for y in came if y is not None]), samples[:, there]).tolist())
+        scored = [next(each) if known else None for known in there]
+    return _frame(origin, series, groups, dates, np.quantile(samples, LEVELS, 0).T, came, scored)
 
 
 def _frame(
-    origin: dt.date, series: str, groups: Sequence[str], dates: Sequence[dt.date], told: HostArray, observed: Any
+    origin: dt.date,
+    series: str,
+    groups: Sequence[str],
+    dates: Sequence[dt.date],
+    told: HostArray,
+    observed: Sequence[float | None],
+    scored: Sequence[float | None],
 ) -> pl.DataFrame:
     data: dict[str, Any] = {"origin": [origin] * len(groups), "series": [series] * len(groups)}
     data |= {"group": list(groups), "date": list(dates)}
     data |= {name: told[:, k].astype(np.float64) for k, name in enumerate(QUANTILES)}
-    data["observed"] = [None] * len(groups) if observed is None else [None if y is None else float(y) for y in observed]
+    data["observed"] = list(observed)
     data["in_fit"] = [day <= origin for day in dates]
+    data["crps"] = list(scored)
     return pl.DataFrame(data, schema=FORECAST)
 
 
@@ -101,6 +122,11 @@ def standard(days: int) -> tuple[Rule, ...]:
     if days == 1:
         return Persistence(7), LogLinear(7), LogLinear(10)
     return Persistence(1), *(LogLinear(n, f"loglinear{n}x{days}") for n in (3, 4))
+
+
+def _levels(rule: Rule) -> tuple[float, ...]:
+    """Return the levels of a rule's quantiles, without `FINE` where its CRPS is infinite: a log-t has no mean."""
+    return LEVELS if rule.logarithmic and np.isfinite(rule.freedom) else (*LEVELS, *FINE)
 
 
 def naive(
@@ -134,11 +160,11 @@ def naive(
     """
     until, parts = known or origin, list[pl.DataFrame]()
     metrics = [str(name) for name in observed["metric"].unique(maintain_order=True)]
-    histories = {name: _history(observed.filter(pl.col("metric") == name), until) for name in metrics}
+    histories = {name: history(observed.filter(pl.col("metric") == name), until) for name in metrics}
     for name, (days, last, groups, values) in histories.items():
         length = max(1, 7 // days)
         chosen = [rule for rule in rules or standard(days) if rule.least(length) <= len(values)]
-        told = {rule.name: quantiles(rule, values, weeks, length) for rule in chosen}
+        told = {rule.name: quantiles(rule, values, weeks, length, _levels(rule)) for rule in chosen}
         if leads and name in leads:
             if leads[name] not in histories:
                 raise unknown(f"naive: {name}", "leading metric", leads[name], histories)
@@ -149,62 +175,34 @@ def naive(
             for rule in chosen:
                 lagged = LaggedRatio(rule, max(2, 14 // days), 21 // days)
                 if lagged.least(length) <= size:
-                    told[lagged.name] = lagged.quantiles(values[-size:], leading[-size:], weeks, length)
+                    levels = (*LEVELS, *FINE)
+                    told[lagged.name] = lagged.quantiles(values[-size:], leading[-size:], weeks, length, levels)
         if not told:
             raise CalibrationError(
                 f"naive: {name}: {len(values)} figures by {until} are too few for any naive forecast"
             )
         ends = [last + dt.timedelta(days=days * length * (week + 1)) for week in range(weeks)]
-        later = _later(observed.filter(pl.col("metric") == name), last, groups, ends)
+        came = later(observed.filter(pl.col("metric") == name), last, groups, ends)
         dates = [end for end in ends for _ in groups]
         for predictor, made in told.items():
-            frame = _frame(origin, name, groups * weeks, dates, made.reshape(-1, len(LEVELS)), later)
+            table, fine = np.split(made.reshape(len(dates), -1), [len(LEVELS)], -1)
+            scored = [
+                None if y is None or not fine.size else float(crps_of_quantiles(y, row, FINE))
+                for y, row in zip(came, fine, strict=True)
+            ]
+            frame = _frame(origin, name, groups * weeks, dates, table, came, scored)
             parts.append(frame.with_columns(pl.lit(False).alias("in_fit"), pl.lit(predictor).alias("predictor")))
     if not parts:
         raise CalibrationError("naive: there are no observed figures")
     return pl.concat(parts)
 
 
-def _history(frame: pl.DataFrame, until: dt.date) -> tuple[int, dt.date, list[str], HostArray]:
-    """Return the days of an interval, the last known day, the groups, and the values [T, groups] without a gap."""
-    where = f"naive: {frame['metric'][0]}"
-    frame = frame.with_columns(((pl.col("end") - pl.col("start")).dt.total_days() + 1).alias("days"))
-    days = int(frame["days"].mode().max())  # type: ignore[arg-type]
-    wide = (
-        frame.filter((pl.col("days") == days) & (pl.col("end") <= until))
-        .pivot("group", index=["start", "end"], values="value", aggregate_function="first")
-        .sort("start")
-    )
-    if not wide.height:
-        raise CalibrationError(f"{where}: no figures of the days until {until}")
-    breaks = (wide["start"].diff().dt.total_days() != days).fill_null(True)
-    wide = wide[int(breaks.arg_true()[-1]) :]
-    groups = wide.columns[2:]
-    values = wide.select(groups)
-    if sum(values.null_count().row(0)):
-        raise CalibrationError(f"{where}: figures of some groups are missing")
-    return days, wide["end"][-1], groups, values.to_numpy().astype(np.float64)
-
-
-def _later(frame: pl.DataFrame, last: dt.date, groups: list[str], ends: list[dt.date]) -> list[float | None]:
-    """Return the observed sums over the forecast's intervals by end and group, None where a day of them is missing."""
-    made: list[float | None] = []
-    for begin, end in zip([last, *ends], ends, strict=False):
-        inside = frame.filter((pl.col("start") > begin) & (pl.col("end") <= end))
-        days = pl.col("end") - pl.col("start") + pl.duration(days=1)
-        sums = inside.group_by("group").agg(pl.col("value").sum(), days.sum().alias("days"))
-        told = {group: value for group, value, span in sums.iter_rows() if span == end - begin}
-        made += [told.get(group) for group in groups]
-    return made
-
-
 def scores(forecast: pl.DataFrame, naive: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of `score.json`: series, origin, predictor, wape, wis, coverage90, the naive ones beside "lpm".
+    """Return the rows of `score.json`: series, origin, predictor and those of `score`, the naive ones beside "lpm".
 
-    Over the values after the origin that are known by now: wape = sum |q50 - observed| / sum observed over groups and
-    weeks (None where nothing was observed), wis = mean WIS in the unit of the values, coverage90 = share of the values
-    inside [q05, q95]. Where there are groups besides "all", they alone count. All predictors are scored on the same
-    values: those that the naive rows tell (four weeks, say, of a forecast that goes on).
+    Over the values after the origin that are known by now. Where there are groups besides "all", they alone count. All
+    predictors are scored on the same values: those that the naive rows tell (four weeks, say, of a forecast that goes
+    on).
 
     Raises:
         CalibrationError: A predictor lacks some of these values, or was compared with others.
@@ -226,11 +224,18 @@ def scores(forecast: pl.DataFrame, naive: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def score(rows: pl.DataFrame) -> dict[str, float | None]:
-    """Return wape, wis and coverage90 of rows of a forecast."""
+    """Return the scores of rows of a forecast.
+
+    wape = sum |q50 - observed| / sum observed, None where nothing was observed or values are negative; wis and crps:
+    means in the unit of the values, crps None for a rule whose distribution has none; normalised_deviation = sum |q50 -
+    observed| / sum |observed|; coverage90 = share of the values inside [q05, q95].
+    """
     y, told = rows["observed"].to_numpy(), rows.select(QUANTILES).to_numpy()
     return {
-        "wape": wape(y, told[:, 2]),
+        "wape": wape(y, told[:, 2]) if (y >= 0).all() else None,
         "wis": float(wis(y, told).mean()),
+        "crps": None if rows["crps"].null_count() else float(rows["crps"].to_numpy().mean()),
+        "normalised_deviation": normalised_deviation(y, told[:, 2]),
         "coverage90": coverage(y, told[:, 0], told[:, -1]),
     }
 

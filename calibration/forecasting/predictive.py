@@ -1,9 +1,16 @@
 """The posterior predictive of counts: parameters, chance, what the model lacks, and how counts scatter.
 
-1. *Chance that has happened.* A draw is a parameter set with a seed of its own. Its epidemic is one that could have
-   been; the more likely it makes the counts that are known, the more it weighs (sampling importance resampling: Rubin
-   1988, Bayesian Statistics 3:395-402). With few draws the log weights are tempered, w^a, so that the effective number
-   (sum w)^2 / sum w^2 is at least a share of them.
+1. *Chance that has happened.* A draw is a parameter set u from a density q, with a seed z of its own. Its epidemic is
+   one that could have been; what could have been *given the known counts y* is p(u, z | y), in proportion to p(u) p(z)
+   p(y | u, z). So a draw weighs
+
+       w = p(u) p(y | u, z) / q(u)
+
+   (sampling importance resampling: Rubin 1988, Bayesian Statistics 3:395-402). q has seen y as well: without p / q the
+   data would count twice, once in the draws and once in the weights, and intervals were too narrow by up to the root of
+   two. With q the posterior p(u | y), what is left is p(y | u, z) / p(y | u), the chance of the run alone. With few
+   draws the log weights are tempered, w^a, so that the effective number (sum w)^2 / sum w^2 is at least a share of
+   them: that leads back towards q, never to more certainty than it has.
 2. *What the model lacks.* The ratio of a group's counts to the simulated ones drifts slowly (Kennedy & O'Hagan 2001,
    Journal of the Royal Statistical Society B 63:425-464, 10.1111/1467-9868.00294): with r_t = log((y_t + 1/2) /
    (mu_t + 1/2)),
@@ -14,6 +21,9 @@
    series together most likely, with a weak prior that keeps them finite when few are known. After the last known count
    b goes on without data: the forecast returns to the model's own level, and its interval grows.
 3. *Scatter.* y_t is Poisson around mu_t exp(b_t + N(0, e^2)).
+
+Values that are known are told as the model has them, mu_t with the scatter of their likelihood and without b_t: b_t
+given y_t would hide a model that misses the data.
 """
 
 from __future__ import annotations
@@ -25,7 +35,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lpm.calibration.errors import CalibrationError, NotFiniteError
-from lpm.calibration.likelihood import Normal
+from lpm.calibration.likelihood import COUNTED
 from lpm.calibration.observation import Observation, Series
 from lpm.types import HostArray
 
@@ -65,15 +75,20 @@ class Discrepancy:
         return self.drift**2 / (1 - self.phi**2)
 
 
-def weights(log_likelihood: HostArray, least: float = EFFECTIVE) -> HostArray:
+def weights(log_weight: HostArray, least: float = EFFECTIVE) -> HostArray:
     """Return weights [n] of draws that add up to 1, tempered until `least` n draws are effective.
 
+    Args:
+        log_weight: [n], log of p(u) p(y | u, z) / q(u), up to a constant; -inf weighs nothing.
+        least: Least effective share of the draws that have a weight.
+
     Raises:
-        NotFiniteError: A NaN among the log likelihoods.
+        NotFiniteError: A NaN among the log weights, or not one that is finite.
     """
-    if np.isnan(log_likelihood).any():
-        raise NotFiniteError("predictive: NaN among the log likelihoods of the draws")
-    shifted = log_likelihood - log_likelihood.max()
+    if np.isnan(log_weight).any() or not np.isfinite(log_weight.max()):
+        raise NotFiniteError("predictive: NaN among the log weights of the draws, or none that is finite")
+    shifted = log_weight - log_weight.max()
+    least *= float(np.isfinite(shifted).mean())
 
     def at(power: float) -> HostArray:
         made = np.exp(power * shifted)
@@ -130,9 +145,17 @@ def most_likely(groups: Sequence[tuple[HostArray, HostArray]]) -> Discrepancy:
 
 
 def predictive(
-    every: Observation, known: Sequence[HostArray], mu: HostArray, count: int, seed: int = 0
+    every: Observation,
+    known: Sequence[HostArray],
+    mu: HostArray,
+    count: int,
+    seed: int = 0,
+    *,
+    log_ratio: HostArray | None,
 ) -> tuple[HostArray, Discrepancy | None]:
     """Return samples [count, D] of what is or could be counted, and how counts drift from the model.
+
+    Samples of values that are known are of the model with its scatter alone, those of others also of the drift.
 
     Args:
         every: All values, those that are to be forecast too (their values are not looked at).
@@ -140,26 +163,36 @@ def predictive(
         mu: [n, D], their expectations in n draws of parameters and seed.
         count: Number of samples.
         seed: Names the draws.
+        log_ratio: [n], log p(u) - log q(u) of the draws up to a constant: 0 for draws of the prior. None = they are of
+            the posterior, and its density is not known: then all weigh the same, which is right of the parameters and
+            leaves out what the known counts tell of a run's chance.
     """
     if mu.ndim != 2 or mu.shape[1] != every.size or mu.shape[0] < 2:
         raise CalibrationError(f"predictive: expected at least 2 draws of {every.size} values, got {mu.shape}")
     generator = np.random.default_rng(seed)
     parts = every.split(mu)
-    chance = np.zeros(len(mu))
-    for series, part, mask in zip(every.series, parts, known, strict=True):
-        if mask.any():
-            chance += np.asarray(series.likelihood.log_prob(series.values[mask], part[:, mask])).sum(-1)
-    weight = weights(chance)
+    weight = np.full(len(mu), 1 / len(mu))
+    if log_ratio is not None:
+        weight = weights(log_ratio + _log_likelihood(every, known, parts))
     drawn = generator.choice(len(mu), count, p=weight)
-    counted = [not isinstance(series.likelihood, Normal) for series in every.series]
+    counted = [isinstance(series.likelihood, COUNTED) for series in every.series]
     about = _learned(every, known, parts, counted, weight)
     made: list[HostArray] = []
     for series, part, mask, is_count in zip(every.series, parts, known, counted, strict=True):
+        told = series.likelihood.draw(generator, part[drawn])
         if is_count and about is not None:
-            made.append(_counts(series, mask, part[drawn], about, generator))
-        else:
-            made.append(series.likelihood.draw(generator, part[drawn]))
+            told = np.where(mask, told, _counts(series, mask, part[drawn], about, generator))
+        made.append(told)
     return np.concatenate(made, -1), about
+
+
+def _log_likelihood(every: Observation, known: Sequence[HostArray], parts: Sequence[HostArray]) -> HostArray:
+    """Return log p(y | u, z) [n] of the values that are known."""
+    total = np.zeros(len(parts[0]))
+    for series, part, mask in zip(every.series, parts, known, strict=True):
+        if mask.any():
+            total += np.asarray(series.likelihood.log_prob(series.values[mask], part[:, mask])).sum(-1)
+    return total
 
 
 def _learned(

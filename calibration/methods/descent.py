@@ -21,6 +21,7 @@ import numpy as np
 from lpm.calibration.estimators.differences import CommonRandomNumbers
 from lpm.calibration.estimators.jacobian import Estimator, Jacobian
 from lpm.calibration.problem import Problem
+from lpm.errors import InputError
 from lpm.types import HostArray
 
 FARTHEST = 2.0
@@ -36,7 +37,8 @@ FIRM = 0.5
 """A step that lowers Q by more than this share of it has the damping lowered."""
 
 FAILURES = 5
-"""Steps in vain, along a new Jacobian and shorter each time, that end a descent."""
+"""Steps in vain (or to parameters that the simulation refuses), along one Jacobian and shorter each time, that end a
+descent."""
 
 
 class Objective:
@@ -137,7 +139,12 @@ def descended(
         if np.abs(change).max() < SHORTEST:
             break
         line = mean + jacobian @ (trial - u)
-        tried = objective.curves(trial)
+        tried = problem.attempted(lambda trial=trial: objective.curves(trial))
+        if isinstance(tried, InputError):  # too far: nothing is learned of the Jacobian
+            damping, failures = 6 * damping, failures + 1
+            if failures == FAILURES:
+                break
+            continue
         new = objective.value(trial, tried.mean(0))
         kept = (value - new) / max(value - objective.value(trial, line), 1e-12)
         jacobian = jacobian + np.outer(tried.mean(0) - line, change / objective.spread) / np.sum(change**2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,16 @@ from scipy.stats import norm
 
 from lpm.calibration.errors import AtBoundError, UnidentifiedError
 from lpm.calibration.estimators.jacobian import Jacobian
+from lpm.calibration.methods.information import Information, information, left
+from lpm.calibration.methods.weights import whitener
 from lpm.calibration.problem import Problem
 from lpm.types import HostArray
 
 SHRUNK = 0.5
 """A coordinate or direction counts as identified when the data take at least half of its prior variance."""
+
+DRAWS = 40_000
+"""Draws of the normal around the estimate by which intervals of mixed components are told."""
 
 NAMED = 0.3
 """Parameters are named as part of a direction from this share of its largest weight on."""
@@ -47,12 +53,13 @@ class Fit:
         problem: What was fitted.
         u: float64 [P], the estimate in unconstrained coordinates.
         objective: Q there.
-        covariance: float64 [P, P] of u (Gauss-Newton), process noise and prior in it.
+        covariance: float64 [P, P] of u (Gauss-Newton), process noise and prior in it, the Jacobian's own noise not.
         jacobian: The curve and its derivative at the estimate, or one step before it.
         process: float64 [D, D], covariance of one run's curve there.
         trace: By refined start, the (simulations, Q) after every step.
         simulations: Runs that it took, the screen included.
         seconds: Wall time.
+        notes: What has to be told besides: points that the simulation refused, a gradient that is not sure.
     """
 
     problem: Problem
@@ -64,6 +71,7 @@ class Fit:
     trace: tuple[tuple[tuple[int, float], ...], ...]
     simulations: int
     seconds: float
+    notes: tuple[str, ...] = ()
 
     @property
     def theta(self) -> dict[str, HostArray]:
@@ -80,23 +88,37 @@ class Fit:
         """Coordinates at the edge of what their prior allows."""
         return self.problem.space.at_bound(self.u)
 
+    @cached_property
+    def information(self) -> Information:
+        """What the Jacobian says, the prior's own saying being 1."""
+        return information(self.jacobian, whitener(self.process), self.problem.space.spread)
+
     @property
     def identified(self) -> dict[str, bool]:
-        """Whether the data take at least half of a coordinate's prior variance, by name."""
-        left = (self.spread / self.problem.space.spread) ** 2
-        return {name: bool(share < SHRUNK) for name, share in zip(self.problem.space.names, left, strict=True)}
+        """Whether the data surely take at least half of a coordinate's prior variance, by name.
+
+        Surely: what the noise of the Jacobian's seeds may have added counts for nothing
+        (`lpm.calibration.methods.information`).
+        """
+        shares = np.diag(left(self.information.surely))
+        return {name: bool(share < SHRUNK) for name, share in zip(self.problem.space.names, shares, strict=True)}
+
+    @property
+    def doubtful(self) -> tuple[str, ...]:
+        """Coordinates that are probably identified, of which too few seeds of the Jacobian leave it open."""
+        shares, known = np.diag(left(self.information.matrix)), self.identified
+        return tuple(name for name, share in zip(known, shares, strict=True) if share < SHRUNK and not known[name])
 
     @property
     def unidentified(self) -> tuple[Direction, ...]:
-        """Directions of which the data leave more than half of the prior's variance, the loosest first.
+        """Directions of which the data may leave more than half of the prior's variance, the loosest first.
 
-        They are eigenvectors of C_pq / (s_p s_q), C the covariance of the estimate and s the spreads of the prior. Two
+        They are eigenvectors of what is left of the prior, in its spreads, by what the Jacobian surely says. Two
         parameters that are both identified may still have one: their sum may be known where their difference is not.
         """
-        s = self.problem.space.spread
-        left, vectors = np.linalg.eigh(self.covariance / np.outer(s, s))
+        shares, vectors = np.linalg.eigh(left(self.information.surely))
         found: list[Direction] = []
-        for share, vector in zip(left[::-1], vectors.T[::-1], strict=True):
+        for share, vector in zip(shares[::-1], vectors.T[::-1], strict=True):
             if share >= SHRUNK:
                 signed = vector * np.sign(vector[np.abs(vector).argmax()])
                 weights = {name: float(w) for name, w in zip(self.problem.space.names, signed, strict=True)}
@@ -127,13 +149,23 @@ class Fit:
         return f"{values[min(int(place.rstrip(']') or 0), len(values) - 1)]:.4g}"
 
     def interval(self, level: float = 0.9) -> tuple[dict[str, HostArray], dict[str, HostArray]]:
-        """Return the lower and upper ends by parameter: f(u - z sd) and f(u + z sd), each coordinate by itself."""
+        """Return the lower and upper ends by parameter.
+
+        Where each coordinate moves one number these are f(u - z sd) and f(u + z sd). The components of a simplex, and
+        whatever else follows from several coordinates, have quantiles of f over `DRAWS` draws of the normal around u
+        (the standard error of a share of 5 % is 0.1 %).
+        """
         z = float(norm.ppf(0.5 + level / 2))
-        low, high = (
-            self.problem.theta(self.u - z * self.spread[None]),
-            self.problem.theta(self.u + z * self.spread[None]),
-        )
-        return {n: v[0] for n, v in low.items()}, {n: v[0] for n, v in high.items()}
+        ends = [self.problem.theta((self.u + side * z * self.spread)[None]) for side in (-1, 1)]
+        low, high = ({name: values[0] for name, values in each.items()} for each in ends)
+        mixed = [name for name in low if self.problem.space.mixes(name)]
+        if mixed:
+            generator = np.random.default_rng(0)
+            drawn = generator.multivariate_normal(self.u, self.covariance, DRAWS, method="cholesky")
+            theta = self.problem.theta(drawn)
+            for name in mixed:
+                low[name], high[name] = np.quantile(theta[name], [0.5 - level / 2, 0.5 + level / 2], axis=0)
+        return low, high
 
     def draws(self, count: int, seed: int = 0) -> HostArray:
         """Return draws u [count, P] of the normal approximation, held within the prior's box."""
@@ -142,22 +174,26 @@ class Fit:
 
 
 def table(found: Fit, level: float = 0.9) -> list[Mapping[str, Any]]:
-    """Return a row per coordinate: name, estimate, low, high (at `level`), at_bound, identified."""
+    """Return a row per number: name, estimate, low, high (at `level`), at_bound, identified.
+
+    A component of a simplex is identified where all the simplex's coordinates are, and at a bound where one of them is.
+    """
     low, high = found.interval(level)
     rows: list[Mapping[str, Any]] = []
     for name, size in found.problem.space.sizes.items():
         values = [np.atleast_1d(each[name]).ravel() for each in (found.theta, low, high)]
         own = [each for each in found.problem.space.names if each == name or each.startswith(f"{name}[")][:size]
+        mixed = found.problem.space.mixes(name)
         for number in range(len(values[0])):
-            coordinate = own[min(number, len(own) - 1)]
+            its = own if mixed else [own[min(number, len(own) - 1)]]
             rows.append(
                 {
                     "name": name if len(values[0]) == 1 else f"{name}[{number}]",
                     "estimate": float(values[0][number]),
                     "low": float(min(values[1][number], values[2][number])),
                     "high": float(max(values[1][number], values[2][number])),
-                    "at_bound": coordinate in found.at_bound,
-                    "identified": found.identified[coordinate],
+                    "at_bound": any(each in found.at_bound for each in its),
+                    "identified": all(found.identified[each] for each in its),
                 }
             )
     return rows

@@ -31,7 +31,8 @@ from lpm.calibration.estimators.differences import CommonRandomNumbers
 from lpm.calibration.estimators.jacobian import Estimator, Jacobian, checked
 from lpm.calibration.methods.dispersion import learned
 from lpm.calibration.methods.estimate import Fit
-from lpm.calibration.methods.screen import Progress, silent, sobol
+from lpm.calibration.methods.information import grown, information
+from lpm.calibration.methods.screen import Progress, screened, silent, sobol
 from lpm.calibration.methods.trust import Gradient, trusted
 from lpm.calibration.methods.weights import shrunken, whitener
 from lpm.calibration.problem import Problem
@@ -83,7 +84,8 @@ class Optax:
         tolerance: Share by which it has to be lower.
         starts: Points of the screen, one run each; the best is where it begins.
         last_seeds: Seeds of the runs that tell the process noise: at the first plateau (or half of the steps), from
-            where on it is in the weight, and at the end.
+            where on it is in the weight, and at the end, where the Jacobian is of as many of them as it takes for its
+            own noise to matter little.
     """
 
     optimiser: Any = None
@@ -184,9 +186,9 @@ def optimise(
     names, region = regions_of(problem)
     if how.minibatch is not None and how.minibatch.count > len(names):
         raise CalibrationError(f"minibatch: expected at most the {len(names)} regions, got {how.minibatch.count}")
-    u = _begin(problem, how, seed, progress) if begin is None else np.asarray(begin, np.float64)
+    u, notes = _begin(problem, how, seed, progress) if begin is None else (np.asarray(begin, np.float64), ())
     problem.check_common(u, int(seeds[0]))
-    estimator = trusted(problem, u, how.gradient, how.among, how.override, CommonRandomNumbers())
+    estimator, told = trusted(problem, u, how.gradient, how.among, how.override, CommonRandomNumbers())
 
     space = problem.space
     (low, high), tail = space.box, 1_000 * seed + 500 + np.arange(how.last_seeds)
@@ -219,18 +221,21 @@ def optimise(
         u = np.clip(u + space.spread * np.asarray(change, np.float64), low, high)
     progress("steps", how.steps, how.steps)
     u = np.mean((path or [u])[-how.patience :], 0)  # the mean of the last steps, which go to and fro around it
-    return _found(problem, how, estimator, u, seeds, tail, tuple(trace), (before, began))
+    return _found(problem, how, estimator, u, seeds, tail, tuple(trace), (before, began), (*notes, *told))
 
 
-def _begin(problem: Problem, how: Optax, seed: int, progress: Progress) -> HostArray:
-    """Return the best point [P] of a screen."""
-    progress("screen", 0, how.starts)
-    points, rows = sobol(problem, how.starts, seed), np.arange(problem.observation.size)
-    screen = problem.curves(points, np.full(len(points), 1_000 * seed))
+def _begin(problem: Problem, how: Optax, seed: int, progress: Progress) -> tuple[HostArray, tuple[str, ...]]:
+    """Return the best point [P] of a screen, and what has to be told of it."""
+    screen, rows = screened(problem, sobol(problem, how.starts, seed), 1_000 * seed, progress), _every(problem)
     even = np.eye(len(rows))
-    values = [objective(problem, u, curve, even, rows) for u, curve in zip(points, screen, strict=True)]
-    progress("screen", how.starts, how.starts)
-    return points[int(np.argmin(values))]
+    points = zip(screen.points, screen.curves, strict=True)
+    values = [objective(problem, u, curve, even, rows) for u, curve in points]
+    return screen.points[int(np.argmin(values))], screen.notes
+
+
+def _every(problem: Problem) -> HostArray:
+    """Return the rows of all values."""
+    return np.arange(problem.observation.size)
 
 
 def _batch(how: Optax, region: HostArray, count: int, step: int, seed: int) -> tuple[HostArray, float]:
@@ -263,19 +268,26 @@ def _found(
     tail: HostArray,
     trace: Sequence[tuple[int, float]],
     since: tuple[int, float],
+    notes: tuple[str, ...],
 ) -> Fit:
     """Return the fit at u: dispersion, process noise and Gauss-Newton covariance from runs of seeds not seen."""
     mu = problem.expected(np.repeat(u[None], len(seeds), 0), seeds)
     problem = replace(problem, observation=learned(problem.observation, mu, problem.space.size))
     curves = problem.curves(np.repeat(u[None], len(tail), 0), tail)
     process = shrunken(curves)
-    weight, rows = whitener(process), np.arange(len(process))
-    found = checked(problem, estimator.jac(problem, u, tail[: min(max(2, how.seeds), len(tail))]))
-    found = replace(found, mean=curves.mean(0))
-    slope = weight @ found.jacobian
-    covariance = np.linalg.inv(slope.T @ slope + np.diag(problem.space.spread**-2))
+    weight, spread = whitener(process), problem.space.spread
+
+    def jac(some: HostArray) -> Jacobian:
+        return estimator.jac(problem, u, some)
+
+    def settled(found: Jacobian) -> bool:
+        return information(found, weight, spread).settled
+
+    found = grown(jac(tail[: min(max(2, how.seeds), len(tail))]), jac, tail, settled)
+    found = replace(checked(problem, found), mean=curves.mean(0))
+    covariance = information(found, weight, spread).covariance
     if problem.archive is not None:
         problem.archive.write()
-    value = objective(problem, u, found.mean, weight, rows)
+    value = objective(problem, u, found.mean, weight, _every(problem))
     took, seconds = problem.simulations - since[0], time.perf_counter() - since[1]
-    return Fit(problem, u, value, covariance, found, process, (tuple(trace),), took, seconds)
+    return Fit(problem, u, value, covariance, found, process, (tuple(trace),), took, seconds, notes)

@@ -9,7 +9,7 @@ import numpy as np
 
 from lpm.calibration.errors import CalibrationError
 from lpm.calibration.estimators.jacobian import Estimator
-from lpm.calibration.gradcheck import choose, gradcheck
+from lpm.calibration.gradcheck import EVERY_COORDINATE, choose, gradcheck
 from lpm.calibration.problem import Problem
 from lpm.types import HostArray
 
@@ -22,11 +22,12 @@ SEEDS, TRUTH_SEEDS = 16, 32
 
 def trusted(
     problem: Problem, u: HostArray, gradient: Gradient, among: Sequence[Estimator], override: bool, usual: Estimator
-) -> Estimator:
-    """Return the estimator that a fit follows.
+) -> tuple[Estimator, tuple[str, ...]]:
+    """Return the estimator that a fit follows, and what has to be told of the choice.
 
     One that says that it is biased is checked where the fit begins, against common random numbers from seeds that it
-    does not get, and refused below a cosine of 0.95 or outside a norm ratio of 0.8 to 1.25.
+    does not get, and refused below a cosine of 0.95 or outside a norm ratio of 0.8 to 1.25. Where more seeds might have
+    turned the verdict, the fit says so; "auto" takes none of which that is so.
 
     Args:
         problem: The problem.
@@ -45,8 +46,16 @@ def trusted(
     if isinstance(gradient, str):
         if gradient != "auto":
             raise CalibrationError(f"gradient: expected an estimator or 'auto', got '{gradient}'")
-        return choose(problem, u, among, seeds=seeds[:SEEDS], truth_seeds=seeds[SEEDS:], usual=usual)
+        if problem.space.size <= EVERY_COORDINATE or not among:
+            return usual, ()
+        check = gradcheck(problem, u, among, seeds=seeds[:SEEDS], truth_seeds=seeds[SEEDS:])
+        chosen = choose(problem, u, among, check=check, usual=usual)
+        left = [f"'{row.name}' {row.told}" for row in check.rows if row.passed and not row.sure]
+        doubt = f"; passed over, as {SEEDS} seeds are too few to be sure: {', '.join(left)}" if left else ""
+        return chosen, (f"gradient 'auto' follows {chosen.name}{doubt}",)
     if gradient.biased and not override:
         check = gradcheck(problem, u, [gradient], seeds=seeds[:SEEDS], truth_seeds=seeds[SEEDS:])
-        check.require(gradient.name)
-    return gradient
+        row = check.require(gradient.name)
+        if not row.sure:
+            return gradient, (f"gradient '{row.name}' {row.told} passes its check, but {SEEDS} seeds are not sure",)
+    return gradient, ()

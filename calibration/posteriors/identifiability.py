@@ -5,9 +5,9 @@ and process) and s the prior's spread, the information relative to the prior is
 
     F = diag(s) J' C^-1 J diag(s) - N,
 
-N what the error of J over its seeds adds on average. Along an eigenvector of F with eigenvalue l the posterior's
-standard deviation is 1 / sqrt(1 + l) of the prior's, as far as curve and posterior are linear and normal; a direction
-counts as identified when the data take half of its prior variance or more (l >= 1).
+N what the error of J over its seeds adds on average (`lpm.calibration.methods.information`). Along an eigenvector of F
+with eigenvalue l the posterior's standard deviation is 1 / sqrt(1 + l) of the prior's, as far as curve and posterior
+are linear and normal; a direction counts as identified when the data take half of its prior variance or more (l >= 1).
 
 The profile of a direction moves along it from the fit and lets all other coordinates follow (Raue et al. 2009,
 Bioinformatics 25:1923-1929): where the deviance stays below 2.71 the data allow it (90 %, one degree of freedom).
@@ -24,6 +24,7 @@ import polars as pl
 from lpm.calibration.errors import NotFiniteError, UnidentifiedError
 from lpm.calibration.estimators.differences import CommonRandomNumbers
 from lpm.calibration.estimators.jacobian import Estimator
+from lpm.calibration.methods.information import information
 from lpm.calibration.methods.weights import shrunken, whitener
 from lpm.calibration.problem import Problem
 from lpm.types import HostArray
@@ -182,15 +183,9 @@ def identifiability(
     curves = problem.curves(np.repeat(u[None], len(seeds), 0), seeds)
     found = (estimator or CommonRandomNumbers()).jac(problem, u, seeds)
     white = whitener(shrunken(curves))
-    spread = problem.space.spread
-    each = np.einsum("de,sep->sdp", white, found.each) * spread  # [S, D, P]
-    slope = white @ found.jacobian * spread
-    information = slope.T @ slope
-    count = len(each)
-    if count > 1:
-        off = each - each.mean(0)
-        information = information - np.einsum("sdp,sdq->pq", off, off) / (count * (count - 1))
-    values, vectors = np.linalg.eigh(information)
+    told = information(found, white, problem.space.spread)
+    slope, each, count = told.slope, told.each, told.seeds
+    values, vectors = np.linalg.eigh(told.matrix)
     made: list[Direction] = []
     for value, vector in zip(values[::-1], vectors.T[::-1], strict=True):
         alone = 2 * ((each - each.mean(0)) @ vector * (slope @ vector)).sum(1)  # first-order change of v'Fv, by seed

@@ -16,16 +16,18 @@ import polars as pl
 from lpm.calibration.archive import Archive
 from lpm.calibration.fit import LevenbergMarquardt, fit
 from lpm.calibration.forecasting import forecast as forecasts
+from lpm.calibration.forecasting import misfit
 from lpm.calibration.forecasting.predictive import predictive
 from lpm.calibration.observation import Observation
 from lpm.calibration.problem import Problem
 from lpm.calibration.report import prior_intervals, write_report
 from lpm.errors import InputError, faults, unknown
-from lpm.fitting import calibrated, free, targets
+from lpm.fitting import begun, calibrated, free, notes, targets
 from lpm.fitting.asked import Asked
 from lpm.fitting.consequences import results_of
-from lpm.fitting.simulator import ScenarioSimulator
-from lpm.fitting.uncertainty import WAYS, Known, checked, known
+from lpm.fitting.predicted import drawn
+from lpm.fitting.simulator import ScenarioSimulator, looked_at
+from lpm.fitting.uncertainty import Known, checked, known
 from lpm.parquet import write_bytes
 from lpm.scenarios import lock, resolved
 from lpm.scenarios.assembly import Assembly, assemble
@@ -65,7 +67,8 @@ class _Work:
     def problem(self, observation: Observation, steps: int) -> Problem:
         metrics = tuple(dict.fromkeys(each.metric for each in observation.series))
         arm = self.assembly.arms[self.arm]
-        simulator = ScenarioSimulator(self.assembly, arm, self.parameters, metrics, steps)
+        looked = looked_at(observation, steps)
+        simulator = ScenarioSimulator(self.assembly, arm, self.parameters, metrics, steps, looked)
         told = f"{resolved.fingerprint(self.scenario)}:{arm.name}:{steps}:{[each.path for each in self.parameters]}:"
         told += f"{[(s.metric, s.begin.tolist(), s.end.tolist(), s.groups, s.delay) for s in observation.series]}"
         name = hashlib.sha256(told.encode()).hexdigest()[:16]
@@ -84,15 +87,26 @@ def calibrate(scenario: Scenario, asked: Asked, progress: Progress) -> Path:
     paths = asked.fit or (() if scenario.calibration is None else scenario.calibration.fit)
     if not paths:
         raise InputError(f"{scenario.label}: it marks nothing as free; say what to fit with --fit path,path")
+    where = "--fit" if asked.fit else f"{scenario.label}: calibration.fit"
+    origins = asked.until or (() if scenario.calibration is None else scenario.calibration.until)
+    from_command = bool(asked.until)
+    asked = replace(asked, fit=tuple(paths), until=tuple(origins))
     number = _arm(scenario)
     scenario, frame = targets.read(scenario, asked.data)
+    targets.check_origins(frame, origins, "--until" if from_command else f"{scenario.label}: calibration.until")
     _claim(asked)
     handle = lock.hold(asked.folder)
     try:
+        with faults():
+            (begun.compare if asked.resume else begun.write)(asked.folder, begun.told(scenario, frame, asked))
         assembly = assemble(scenario, 1, progress)
-        work = _Work(asked, assembly, free.of_paths(assembly, paths), frame, number, progress)
+        work = _Work(asked, assembly, free.of_paths(assembly, paths, where), frame, number, progress)
         with faults():
             return _all(work, began)
+    except InputError:
+        if not asked.resume:
+            begun.forget(asked.folder)
+        raise
     finally:
         lock.release(asked.folder, handle)
 
@@ -124,16 +138,20 @@ def _claim(asked: Asked) -> None:
 def _all(work: _Work, began: float) -> Path:
     """Fit and forecast every origin, then fit everything, and write the folder."""
     asked, scenario, folder = work.asked, work.scenario, work.asked.folder
-    origins = asked.until or (() if scenario.calibration is None else scenario.calibration.until)
+    origins = asked.until
     told, naive, rows = list[pl.DataFrame](), list[pl.DataFrame](), list[dict[str, Any]]()
+    misses = list[dict[str, Any]]()
     simulations, last = 0, None
     for count, origin in enumerate(origins, 1):
         found, forecast = _origin(work, origin, last, f"fit {count} of {len(origins) + 1}, until {origin}")
         told.append(forecast)
-        naive.append(forecasts.naive(_counts(work), origin, WEEKS, _leads(work.frame)))
+        counts = _counts(work)
+        if counts.height:
+            naive.append(forecasts.naive(counts, origin, WEEKS, _leads(work.frame)))
         rows += _rows(found, work, origin)
+        misses += _misfit(found, origin)
         simulations, last = simulations + found.fit.problem.simulations, found.fit.u
-    blocks = targets.blocked(work.frame, work.frame["end"].max())  # pyright: ignore[reportArgumentType]
+    blocks = targets.blocked(scenario, work.frame, work.frame["end"].max())  # pyright: ignore[reportArgumentType]
     observation = targets.observation_of(scenario, blocks, scenario.steps)
     found = _fitted(
         work, work.problem(observation, scenario.steps), last, f"fit to all data ({observation.size} figures)"
@@ -142,16 +160,14 @@ def _all(work: _Work, began: float) -> Path:
     final = max(day for series in problem.observation.series for day in series.dates)
     told.append(_forecast(work, found, problem.observation, final))
     rows += _rows(found, work, None)
+    misses += _misfit(found, None)
     theta = {name: values for name, values in problem.theta(found.draws(asked.draws)).items()}
     calibrated.write_draws(folder, work.assembly, work.parameters, theta)
-    made = calibrated.scenario_at(
-        work.assembly, work.parameters, found.fit, f"{', '.join(work.frame['metric'].unique())}"
-    )
+    about = ", ".join(work.frame["metric"].unique(maintain_order=True))
+    made = calibrated.scenario_at(work.assembly, work.parameters, found, about)
     resolved.write(made, folder)
     results = results_of(made, folder, asked.draws, work.progress)
-    if asked.diagnose:
-        work.progress("diagnosis", 0, 1)
-    diagnosis = checked(found) if asked.diagnose else []
+    diagnosis = checked(found, work.progress) if asked.diagnose else []
     simulations += problem.simulations
     facts = {
         "title": f"{scenario.title or scenario.name}: calibrated",
@@ -160,7 +176,13 @@ def _all(work: _Work, began: float) -> Path:
         "simulations": simulations,
         "seconds": time.perf_counter() - began,
         "results": results,
-        "notes": _notes(found, asked.posterior, scenario),
+        "notes": [
+            *notes.of(found, asked.posterior, work.assembly, work.parameters, rows),
+            *targets.remarks(work.frame, blocks),
+            *misfit.beyond(rows),
+            *misfit.remarks(misses),
+        ],
+        "misfit": misses,
         "diagnosis": diagnosis,
         "facts": {
             "agents": work.assembly.population.size,
@@ -186,7 +208,7 @@ def _origin(work: _Work, origin: dt.date, begin: HostArray | None, told: str) ->
     """Return the fit to what was known on a day, and its forecast."""
     horizon = origin + dt.timedelta(weeks=WEEKS)
     steps, end = work.step_behind(origin), work.step_behind(horizon)
-    blocks = targets.blocked(work.frame, origin)
+    blocks = targets.blocked(work.scenario, work.frame, origin)
     known = targets.observation_of(work.scenario, blocks.filter(pl.col("end") <= origin), steps)
     known = Observation(tuple(replace(series, as_of=origin) for series in known.series))
     found = _fitted(work, work.problem(known, steps), begin, told)
@@ -220,7 +242,7 @@ def _forecast(work: _Work, found: Known, every: Observation, origin: dt.date) ->
     """Return the forecast from an origin: see `lpm.calibration.forecasting.predictive`."""
     steps = max(int(series.end.max()) for series in every.series)
     problem = work.problem(every, steps)
-    u = found.draws(work.asked.draws, seed=1)
+    u, log_ratio = drawn(found.fit, found.posterior, work.asked.draws, seed=1)
     seeds = 1_000_000 + np.arange(len(u))
     parts: list[HostArray] = []
     for first in range(0, len(u), 10):
@@ -228,7 +250,7 @@ def _forecast(work: _Work, found: Known, every: Observation, origin: dt.date) ->
         parts.append(problem.expected(u[first : first + 10], seeds[first : first + 10]))
     work.progress(f"forecast from {origin}", len(u), len(u))
     known = [np.asarray([day <= origin for day in series.dates]) for series in every.series]
-    samples, _ = predictive(every, known, np.concatenate(parts), 10 * len(u))
+    samples, _ = predictive(every, known, np.concatenate(parts), 10 * len(u), log_ratio=log_ratio)
     found.fit.problem.ran[0] += len(u)
     told = [
         forecasts.forecast(origin, series, part)
@@ -244,7 +266,7 @@ def _counts(work: _Work) -> pl.DataFrame:
         for (name,), rows in work.frame.group_by("metric", maintain_order=True)
         if work.scenario.metrics[str(name)].kind == "flow"
     ]
-    return pl.concat(parts)
+    return pl.concat([work.frame.clear(), *parts])
 
 
 def _leads(frame: pl.DataFrame) -> dict[str, str]:
@@ -255,17 +277,14 @@ def _leads(frame: pl.DataFrame) -> dict[str, str]:
 def _rows(found: Known, work: _Work, origin: dt.date | None) -> list[dict[str, Any]]:
     priors = prior_intervals(found.fit.problem.space)
     told = str(origin or "all data")
-    return [{**row, "origin": told, "prior": priors.get(str(row["name"]))} for row in found.rows()]
+    made = [{**row, "origin": told, "prior": priors.get(str(row["name"]))} for row in found.rows()]
+    return [{**row, "outside_prior": misfit.outside(row)} for row in made]
 
 
-def _notes(given: Known, way: str, scenario: Scenario) -> list[str]:
-    found = given.fit
-    notes = [f"Scores are retrospective: final data, no reporting delay. {WAYS[way]}", *given.notes]
-    if scenario.start == targets.DAY_ZERO:
-        notes.append(f"The scenario has no dates: {targets.DAY_ZERO} stands for step 0.")
-    if found.at_bound:
-        notes.append(f"At the edge of what the prior allows: {', '.join(found.at_bound)}. The model asks for more.")
-    lost = [name for name, known in found.identified.items() if not known]
-    if lost:
-        notes.append(f"Not identified (the data take less than half of the prior's variance): {', '.join(lost)}.")
-    return notes
+def _misfit(found: Known, origin: dt.date | None) -> list[dict[str, Any]]:
+    """Return how far a fit is from its data, told by the runs that were its last (they are in the archive)."""
+    seeds = 500 + np.arange(LevenbergMarquardt().last_seeds)
+    before = found.fit.problem.simulations
+    rows = misfit.misfit(found.fit, seeds)
+    found.fit.problem.ran[0] = before
+    return [{"origin": str(origin or "all data"), **row} for row in rows]

@@ -183,25 +183,30 @@ def gains(score: Sequence[Item], one: Predicted, other: Predicted) -> pl.DataFra
 
 
 def verdict(score: Sequence[Item], made: Mapping[str, Predicted]) -> str:
-    """Return in a sentence whether the calibrated table is better than its rivals, on both scores."""
+    """Return in a sentence for every rival whether the calibrated table is better, on each score; 95 % intervals."""
     told: list[str] = []
-    mine = made[CALIBRATED]
-    for rival in ("uniform", "model", "position only", "position only, by group"):
+    mine, plain = made[CALIBRATED], "position only"
+    for rival in ("uniform", "model", plain, "position only, by group"):
         gain = gains(score, mine, made[rival]).row(-1, named=True)
-        nearer = interval([
+        near = interval([
             float(np.mean([
                 wasserstein(i.share(g), made[rival][i.key, g], i.scale)
                 - wasserstein(i.share(g), mine[i.key, g], i.scale)
                 for g in GROUPS
             ])) for i in score
         ])  # fmt: skip
-        word = "better than" if gain["low"] > 0 and nearer.low > 0 else "not distinguishable from"
-        word = "worse than" if gain["high"] < 0 or nearer.high < 0 else word
+        one, two = _word(gain["low"], gain["high"]), _word(near.low, near.high)
         told.append(
-            f"calibrated is {word} '{rival}': SimBench {gain['gain']:+.2f} [{gain['low']:+.2f}, {gain['high']:+.2f}], "
-            f"Wasserstein nearer by {nearer.mean:+.4f} [{nearer.low:+.4f}, {nearer.high:+.4f}]"
+            f"calibrated against '{rival}': SimBench {one}, {gain['gain']:+.2f} [{gain['low']:+.2f}, "
+            f"{gain['high']:+.2f}]; Wasserstein {two}, nearer by {near.mean:+.4f} [{near.low:+.4f}, {near.high:+.4f}]"
         )
+        if rival == plain and (one, two) != ("better", "better"):
+            told.append("With this model the calibrated table does not beat position only on both scores.")
     return "\n".join(told)
+
+
+def _word(low: float, high: float) -> str:
+    return "better" if low > 0 else "worse" if high < 0 else "not distinguishable"
 
 
 def main() -> None:
@@ -255,7 +260,7 @@ def main() -> None:
         print(f"total variation between the model and the calibrated table: {told}")
         print(f"\n{verdict(few, made)}")
         print("\ntelling the model the group (its score with the group less that without):")
-        with pl.Config(tbl_rows=20, tbl_cols=12, float_precision=2):
+        with pl.Config(tbl_rows=20, tbl_cols=12, float_precision=2, tbl_width_chars=140):
             print(gains(few, made["model"], made["model, not told the group"]))
     if given.json:
         Path(given.json).write_text(

@@ -10,12 +10,24 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
 
 from lpm.calibration.errors import CalibrationError, NotFiniteError
-from lpm.calibration.forecasting.forecast import FORECAST, LPM, best_naive, forecast, means, naive, rows, scores, write
+from lpm.calibration.forecasting.forecast import (
+    FORECAST,
+    LPM,
+    NAIVE,
+    best_naive,
+    forecast,
+    means,
+    naive,
+    rows,
+    scores,
+    write,
+)
 from lpm.calibration.forecasting.naive import LogLinear, Persistence, quantiles
 from lpm.calibration.observation import Series
-from lpm.calibration.score import coverage, wis
+from lpm.calibration.score import coverage, crps, wis
 from lpm.errors import InputError
 from lpm.parquet import read_frame
 
@@ -98,7 +110,7 @@ def test_naive_rows_are_the_rules_on_what_was_known():
 def test_naive_rows_know_nothing_of_later_days():
     frame = daily()
     late = pl.when(pl.col("end") > ORIGIN).then(1e6).otherwise(pl.col("value")).alias("value")
-    told, other = (naive(each, ORIGIN).drop("observed") for each in (frame, frame.with_columns(late)))
+    told, other = (naive(each, ORIGIN).drop("observed", "crps") for each in (frame, frame.with_columns(late)))
     assert told.equals(other)
 
 
@@ -131,13 +143,42 @@ def test_scores_stand_beside_naive_rows_of_the_same_values():
     mine, others = model(frame), naive(frame, ORIGIN, leads={"deaths": "admissions"})
     told = scores(mine, others)
     assert [row["predictor"] for row in told[:4]] == [LPM, "persistence", "loglinear7", "loglinear10"]
-    assert {tuple(row) for row in told} == {("series", "origin", "predictor", "wape", "wis", "coverage90")}
+    keys = ("series", "origin", "predictor", "wape", "wis", "crps", "normalised_deviation", "coverage90")
+    assert {tuple(row) for row in told} == {keys}
     used = mine.filter((pl.col("series") == "admissions") & ~pl.col("in_fit") & (pl.col("date") <= dt.date(2021, 3, 4)))
     y, q = used["observed"].to_numpy(), used.select("q05", "q25", "q50", "q75", "q95").to_numpy()
     assert len(y) == 8  # four weeks, though the model goes on for five
     assert told[0]["wape"] == pytest.approx(np.abs(q[:, 2] - y).sum() / y.sum())
     assert told[0]["wis"] == pytest.approx(wis(y, q).mean())
     assert told[0]["coverage90"] == coverage(y, q[:, 0], q[:, 4])
+    assert told[0]["normalised_deviation"] == told[0]["wape"]
+    assert told[0]["crps"] == pytest.approx(used["crps"].to_numpy().mean()) and told[0]["crps"] > 0
+
+
+def test_the_crps_of_naive_rows_is_of_their_own_distribution():
+    """Persistence is normal: a closed form. A log-linear rule's t distribution of the logarithm has none."""
+    frame = daily()
+    told = naive(frame, ORIGIN, leads={"deaths": "admissions"})
+    mine = told.filter(series="admissions", group="b", predictor="persistence")
+    middle, sd = mine["q50"].to_numpy(), (mine["q75"] - mine["q50"]).to_numpy() / stats.norm.ppf(0.75)
+    z = (mine["observed"].to_numpy() - middle) / sd
+    wanted = sd * (z * (2 * stats.norm.cdf(z) - 1) + 2 * stats.norm.pdf(z) - 1 / np.sqrt(np.pi))
+    assert (mine["q05"] > 0).all() and mine["crps"].to_numpy() == pytest.approx(wanted, rel=2e-3)
+    for name in ("loglinear7", "loglinear10"):
+        assert told.filter(predictor=name)["crps"].is_null().all()
+        assert told.filter(predictor=f"lagged {name}")["crps"].is_not_null().all()
+    rows_of = {(row["series"], row["predictor"]): row for row in scores(model(frame), told)}
+    assert rows_of["deaths", "loglinear7"]["crps"] is None and rows_of["deaths", "persistence"]["crps"] > 0
+
+
+def test_values_below_0_have_a_deviation_and_no_wape():
+    """Of opinions of either sign: their sum, by which WAPE divides, says nothing."""
+    y = np.asarray([-0.5, 0.25, -0.25])
+    dates = [ORIGIN + dt.timedelta(days) for days in (1, 2, 3)]
+    table = rows(ORIGIN, "opinion", ["all"] * 3, dates, y + np.linspace(0.0, 0.2, 11)[:, None], y)
+    (told,) = scores(table, pl.DataFrame(schema=NAIVE))
+    assert told["wape"] is None and told["normalised_deviation"] == pytest.approx(0.3)
+    assert told["crps"] == pytest.approx(crps(y, y + np.linspace(0.0, 0.2, 11)[:, None]).mean())
 
 
 def test_groups_count_and_their_sum_does_not_besides():

@@ -7,7 +7,7 @@ where an estimate is random the tolerance is five of its standard errors (false 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -17,7 +17,7 @@ import numpyro.distributions as dist
 import polars as pl
 import pytest
 
-from lpm.calibration.check import Check
+from lpm.calibration.check import Check, Row
 from lpm.calibration.errors import BiasedError, CalibrationError, UnusableError
 from lpm.calibration.estimators.differences import CommonRandomNumbers
 from lpm.calibration.estimators.jacobian import Jacobian, covariance_of
@@ -193,6 +193,26 @@ def test_auto_takes_differences_for_few_parameters_and_the_cheapest_that_passes_
     wrong, slow, quick = Made("wrong", (2.0, 2.0)), Made("slow", burns=0.02), Made("quick", burns=0.001)
     assert choose(many, np.zeros(40), [wrong, slow, quick], check=faked(many, wrong, slow, quick)) is quick
     assert isinstance(choose(many, np.zeros(40), [wrong], check=faked(many, wrong)), CommonRandomNumbers)
+
+
+def test_the_cheapest_is_one_that_surely_passes():
+    """Cheaper ones that fail, that are refused or that more seeds might fail are not chosen, whatever they cost."""
+    good = Row("good", True, cosine=0.99, cosine_se=0.005, ratio=1.1, ratio_se=0.02, replicates=8, seconds=8.0, noise=0)
+    unsure = replace(good, name="unsure", ratio=1.2, ratio_se=0.04, seconds=0.1)
+    off = replace(good, name="off", cosine=0.94, cosine_se=0.001, seconds=0.1)
+    long = replace(good, name="long", ratio=1.26, ratio_se=0.001, seconds=0.1)
+    refused = Row("refused", False, refused="it cannot be used")
+    dear = replace(good, name="dear", seconds=9.0)
+    noisy = replace(good, name="noisy", seconds=1.0, noise=0.5)  # 100 times the seeds for the same error
+    rows = (refused, off, long, unsure, noisy, dear, good)
+    check = Check(rows, np.ones(2), 0.01, 32, ("a", "b"), {})
+    assert check.cheapest == "good" and replace(check, rows=rows[:4]).cheapest is None
+    assert "more seeds" in unsure.verdict and unsure.passed
+    given, u = problem()
+    among = [Made(row.name) for row in rows]
+    assert choose(given, u, among, check=check).name == "good"
+    usual = CommonRandomNumbers(h=0.1)
+    assert choose(given, u, among, check=replace(check, rows=rows[:4]), usual=usual) is usual
 
 
 def faked(many: Problem, *estimators: Any) -> Check:

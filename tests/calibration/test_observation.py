@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from lpm.calibration.errors import AfterAsOfError, CalibrationError
-from lpm.calibration.likelihood import Normal, Poisson
+from lpm.calibration.likelihood import Multinomial, NegativeBinomial, Normal, Poisson
 from lpm.calibration.observation import Observation, Series, series_of
 from lpm.errors import InputError
 
@@ -115,6 +115,11 @@ def test_what_does_not_fit_is_refused():
             weekly(**options)
     with pytest.raises(CalibrationError, match="NaN"):
         Series("cases", np.asarray([np.nan]), np.asarray([0]), np.asarray([1]), ("all",))
+    below = np.asarray([2.0, -1.0]), np.arange(2), np.arange(1, 3), ("all", "all")
+    for likelihood in (Poisson(), NegativeBinomial(), Multinomial(3, 2)):
+        with pytest.raises(CalibrationError, match="expected counts of at least 0, got -1"):
+            Series("cases", *below, likelihood=likelihood)
+    assert Series("cases", *below, likelihood=Normal(1.0)).values.min() == -1
     with pytest.raises(CalibrationError, match="at least one step"):
         Series("cases", np.ones(1), np.asarray([1]), np.asarray([1]), ("all",))
     with pytest.raises(CalibrationError, match="simulation of 7 steps, got 5"):

@@ -13,6 +13,7 @@ import pytest
 from lpm.calibration import pictures
 from lpm.calibration.forecasting.forecast import naive, scores, write
 from lpm.calibration.report import prior_intervals, write_report
+from lpm.calibration.report_tables import number
 from lpm.calibration.space import Space, prior_of
 from lpm.errors import InputError
 from lpm.parquet import write_frame
@@ -69,6 +70,46 @@ def test_the_page_tells_the_scores_of_the_file(folder: Path):
     assert f"off by {own['wape']:.2f} of what was observed" in reader.text
     assert f"by {best:.2f} (the model" in reader.text
     assert "at its bound, not identified" in reader.text
+
+
+def test_the_page_tells_how_far_the_model_is_from_its_data(folder: Path, tmp_path: Path):
+    rows = [
+        {
+            "series": "deaths",
+            "origin": "2021-02-04",
+            "figures": 12,
+            "q": 7.25,
+            "concentration": None,
+            "at_limit": False,
+        },
+        {"series": "cases", "origin": "all data", "figures": 9, "q": 1.5, "concentration": 0.5, "at_limit": True},
+    ]
+    parameters = [ROWS[0] | {"outside_prior": True}]
+    (tmp_path / "fit.json").write_text(json.dumps(FIT | {"misfit": rows, "parameters": parameters}), "utf-8")
+    text = read(write_report(tmp_path))[1].text
+    assert "7.25" in text and "misses the data" in text and "141 %" in text and "at its limit" in text
+    assert "outside its prior" in text and "misses the data" not in read(folder / "report.html")[1].text
+
+
+def test_the_page_tells_every_score_beside_those_of_naive_rows(folder: Path):
+    """CRPS of a log-linear rule is a dash: it has none."""
+    _, reader = read(folder / "report.html")
+    own = [row for row in json.loads((folder / "score.json").read_text("utf-8")) if row["series"] == "deaths"]
+    for row in own:
+        if row["predictor"] in ("lpm", "persistence"):
+            assert all(number(row[key]) in reader.text for key in ("wape", "normalised_deviation", "wis", "crps"))
+    assert "CRPS" in reader.text and next(row for row in own if row["predictor"] == "loglinear7")["crps"] is None
+
+
+def test_opinions_below_0_are_in_their_panel():
+    """The panel reaches from below the lowest value to above the highest; counts keep their 0."""
+    mine = model(daily()).with_columns(-pl.col("q05", "q25", "q50", "q75", "q95", "observed") / 100)
+    mine = mine.rename({"q05": "q95", "q95": "q05", "q25": "q75", "q75": "q25"})
+    figure = drawn(pictures.curves(mine, None, "admissions"))
+    part = mine.filter(series="admissions", group="a")
+    lowest = min(part["q05"].min(), part["observed"].min())  # type: ignore[type-var]
+    low, high = figure["layout"]["yaxis"]["range"]
+    assert low == pytest.approx(1.08 * lowest) and high == 0  # type: ignore[operator]
 
 
 def test_names_cannot_become_markup(folder: Path):

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import integrate, stats
 
 from lpm.calibration.errors import CalibrationError, NotFiniteError
-from lpm.calibration.score import LEVELS, coverage, crps, interval_score, mae, normalised_deviation, rmse, wape, wis
+from lpm.calibration.score import (
+    LEVELS,
+    coverage,
+    crps,
+    crps_of_quantiles,
+    interval_score,
+    mae,
+    normalised_deviation,
+    rmse,
+    wape,
+    wis,
+)
 
 
 def pinball(y: float, quantile: float, level: float) -> float:
@@ -63,6 +76,22 @@ def test_crps_of_draws_of_a_normal(y: float):
     draws = np.random.default_rng(3).normal(1, 2, (60, 200))
     told = crps(np.full(200, y), draws)
     assert told.mean() == pytest.approx(normal_crps(y, 1, 2), abs=4.5 * told.std() / np.sqrt(200))
+
+
+@pytest.mark.parametrize("y", [-1.0, 1.0, 6.0])
+def test_crps_of_quantiles_of_a_normal_and_of_a_log_normal(y: float):
+    """Both in closed form; of a log-normal: Baran & Lerch 2015, 10.1002/qj.2521, equation 6."""
+    levels: Any = stats.norm.cdf(np.linspace(-5, 5, 201))
+    told = crps_of_quantiles([y, y], np.tile(stats.norm.ppf(levels, 1, 2), (2, 1)), levels)
+    assert told == pytest.approx([normal_crps(y, 1, 2)] * 2, rel=2e-3)
+    if y > 0:
+        sd, z = 0.8, (np.log(y) - 0.5) / 0.8
+        rest = stats.norm.cdf(z - sd) + stats.norm.cdf(sd / np.sqrt(2)) - 1
+        wanted = y * (2 * stats.norm.cdf(z) - 1) - 2 * np.exp(0.5 + sd**2 / 2) * rest
+        quantiles = np.exp(0.5 + sd * stats.norm.ppf(levels))
+        assert crps_of_quantiles(y, quantiles, levels) == pytest.approx(wanted, rel=2e-3)
+    with pytest.raises(CalibrationError, match="rising levels"):
+        crps_of_quantiles(y, [1.0, 2.0], (0.5, 0.5))
 
 
 def test_crps_is_the_double_sum():
