@@ -1,4 +1,4 @@
-"""A first run: one call, five policies, and what stands in the folder that it leaves."""
+"""A first run: one call, seven arms, and what stands in the folder that it leaves."""
 
 # %% [markdown]
 # # A first run
@@ -23,7 +23,7 @@ AGENTS = max(50_000, int(os.environ.get("LPM_AGENTS", "200000")))
 SEEDS = 4 if AGENTS >= 100_000 else 2
 JUPYTER = "ipykernel" in sys.modules
 OUTPUT = Path("output") if JUPYTER else Path(__file__).parent / "output"
-COLOURS = ["#22333b", "#1b7f79", "#66b2ac", "#c8553d", "#d9a441"]
+COLOURS = ["#22333b", "#1b7f79", "#66b2ac", "#c8553d", "#d9a441", "#8d99ae", "#b5838d"]
 
 
 def show(figure: go.Figure, name: str) -> None:
