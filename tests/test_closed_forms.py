@@ -171,6 +171,7 @@ def outbreaks(small: Small, beta: float, initial: float, seeds: int) -> tuple[An
     return infected, first_ones
 
 
+@pytest.mark.full
 def test_small_outbreaks_below_the_threshold(world: tuple[Small, Degrees]):
     """At T <k(k-1)>/<k> = 0.6 outbreaks from a few agents have the mean size of the branching process.
 
@@ -249,6 +250,7 @@ def renewal(force: np.ndarray[Any, Any], first: float, size: float, steps: int) 
     return infected[1:]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("dt", [1.0, pytest.param(0.5, marks=pytest.mark.full)])
 def test_exponential_growth_follows_euler_lotka(dt: float):
     r"""sum_a A(a) e^(-r a) = 1 gives the growth per step of a SEIR epidemic under complete mixing.

@@ -77,6 +77,7 @@ def test_ties_removed_stop_and_ties_added_hasten_the_spread(folder: Path):
     assert more.sum() > base.sum()
 
 
+@pytest.mark.full
 def test_devices_change_nothing(folder: Path):
     assert run(folder, "capacity = 8000", "--devices", "4", name="four") == 0
     straight, four = (pl.read_parquet(folder / name / "trajectory.parquet") for name in ("run", "four"))

@@ -67,6 +67,7 @@ def test_normal_draws_are_normal() -> None:
 # ---- chance along every axis --------------------------------------------------------------------------------------
 
 AXES = list(battery.AXES)
+CROSSED = [each if each in ("agent", "step") else pytest.param(each, marks=pytest.mark.full) for each in AXES]
 
 
 DRAWS = 1 << 20
@@ -87,7 +88,7 @@ def test_bytes_and_bits_are_equally_frequent(name: str) -> None:
     assert (abs(ones - DRAWS / 2) < 7 * np.sqrt(DRAWS) / 2).all()
 
 
-@pytest.mark.parametrize("name", AXES)
+@pytest.mark.parametrize("name", CROSSED)
 def test_neighbours_are_uncorrelated(name: str) -> None:
     """Serial correlation at 10 lags, and of each bit with each bit of the next draw: |z| < 7, 1034 z: 3e-9 an axis."""
     x = axis(name, DRAWS)

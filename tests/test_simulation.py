@@ -76,6 +76,7 @@ def test_absent_agents_neither_infect_nor_count():
     assert made.recorder.roll_up(sums[0])[1]["people"][0, 0] == 100
 
 
+@pytest.mark.full
 def test_a_grown_population_keeps_the_draws_of_those_who_were_there():
     """Without ties nothing couples agents: the first 500 of 900 move as the 500 alone."""
     states = []

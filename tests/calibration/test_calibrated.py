@@ -84,6 +84,7 @@ def test_a_vector_is_not_free_twice(assembly: Assembly) -> None:
         free.of_paths(assembly, ["seir.clinical", "seir.clinical.old"])
 
 
+@pytest.mark.full
 def test_the_prior_of_a_bounded_parameter_has_the_spread_of_its_draws(assembly: Assembly) -> None:
     """A strength of 4, of at most 10, with 0.3 of logit spread has 0.6 * 0.3 of log spread, and the fit's interval."""
     paths = ["strengths.orders"]

@@ -43,7 +43,7 @@ def test_a_spline_of_zeros_is_the_identity() -> None:
     np.testing.assert_allclose(slope, 0, atol=1e-5)
 
 
-@pytest.mark.parametrize("bins", [0, 4])
+@pytest.mark.parametrize("bins", [0, pytest.param(4, marks=pytest.mark.full)])
 def test_the_density_is_that_of_what_the_flow_makes_of_normal_numbers(bins: int) -> None:
     shape = Shape(3, 2, layers=3, hidden=12, bins=bins, members=1)
     weights = moved(shape)

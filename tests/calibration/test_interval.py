@@ -40,6 +40,7 @@ def broken(u: HostArray) -> HostArray:
     return np.stack([first, second, 1 - first - second], 1)
 
 
+@pytest.mark.full
 def test_shares_have_the_quantiles_of_their_own_distribution():
     """Against 400,000 draws of the same normal through a stick that is broken by hand; 0.01 is 15 standard errors."""
     found = simplex()

@@ -172,6 +172,7 @@ def test_a_penalty_makes_the_knots_smooth():
     assert rough[1] < 0.5 * rough[0]
 
 
+@pytest.mark.full
 def test_one_that_was_killed_goes_on_and_ends_the_same(tmp_path: Path):
     known = panel(4)[0]
     how = Training(optax.adam(0.03), 12, minibatch=Regions(2), estimator=Tangent(), every=3)

@@ -85,6 +85,7 @@ def test_a_value_is_credited_with_nothing_that_is_drawn_after_it():
     assert not found.each[:, 0, second].any() and found.each[:, 1, second].any()
 
 
+@pytest.mark.full
 def test_curves_are_those_of_the_problem():
     problem = small("sir")
     u = np.asarray(problem.space.unconstrain(VALUES), np.float64)

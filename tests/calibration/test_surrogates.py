@@ -35,6 +35,7 @@ def on_graph(kernel: str, network: Network, steps: int, initial: float | str = 0
     return Problem(Space(space), Observation((every,)), Contagion(kernel, network, steps, initial=initial, **more))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "kernel", [pytest.param("si", marks=pytest.mark.full), "sis", pytest.param("sir", marks=pytest.mark.full)]
 )

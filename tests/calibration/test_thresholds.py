@@ -50,6 +50,7 @@ def test_the_sum_over_a_smooth_density_has_the_derivative_of_its_expectation():
     assert float(found) == pytest.approx(1.0, abs=0.04)
 
 
+@pytest.mark.full
 def test_the_estimator_gives_the_width_and_leaves_the_curve_hard():
     problem, u = problem_of(bounded(500, 4), PAIR, AT)
     seeds = np.arange(2)

@@ -32,7 +32,9 @@ def slow(source: Values, present: Values, seed: int, steps: int, meetings: int, 
     return source
 
 
-@pytest.mark.parametrize(("meetings", "steps", "shards"), [(1, 60, 1), (700, 3, 1), (333, 2, 4)])
+@pytest.mark.parametrize(
+    ("meetings", "steps", "shards"), [(1, 60, 1), (700, 3, 1), pytest.param(333, 2, 4, marks=pytest.mark.full)]
+)
 def test_every_meeting_is_that_of_the_slow_rule(meetings: int, steps: int, shards: int):
     """To the bit, some ants absent, one or many meetings a step, on one device and on four."""
     size, generator = 101, np.random.default_rng(3)
@@ -65,7 +67,9 @@ def stationary(size: int, strength: float, delta: float, seeds: int, samples: in
     return float(stats.chisquare(counts, chance * counts.sum()).pvalue)
 
 
-@pytest.mark.parametrize("strength", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize(
+    "strength", [pytest.param(0.5, marks=pytest.mark.full), 1.0, pytest.param(3.0, marks=pytest.mark.full)]
+)
 def test_a_colony_has_the_beta_law(strength: float):
     """20 ants: two humps, flat, one hump. False alarm for 1e-4 of the seeds."""
     assert stationary(20, strength, 0.2, 80, 6) > 1e-4

@@ -90,6 +90,7 @@ def largest_region(culture: Any, network: Network) -> float:
     return float(np.bincount(connected_components(ties, directed=False)[1]).max()) / network.size
 
 
+@pytest.mark.full
 def test_few_traits_end_in_one_culture():
     """F = 10, q = 2 on a 12 x 12 torus: one culture, as Axelrod's table 2 has it for many features and few traits."""
     network = graph("lattice", 144)

@@ -110,6 +110,7 @@ def test_events_are_those_of_the_oracle(backend: str, simple: bool):
         assert np.array_equal(camps(state, SIZE), camp) and np.array_equal(ends_of(state), ends)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("simple", [pytest.param(True, marks=pytest.mark.full), False])
 def test_ties_are_conserved_and_nobody_is_tied_to_oneself(simple: bool):
     network = graph("erdos-renyi", SIZE, mean_degree=4.0)
@@ -128,6 +129,7 @@ def test_ties_are_conserved_and_nobody_is_tied_to_oneself(simple: bool):
     assert not np.array_equal(first, ends)
 
 
+@pytest.mark.full
 def test_every_component_agrees_in_the_end_and_then_opinions_rest():
     society = Society(graph("erdos-renyi", SIZE, mean_degree=4.0))
     state, member = society.start(rewiring=0.7)

@@ -80,6 +80,7 @@ def test_clusters_are_those_of_a_random_graph():
             assert abs(values.mean() - theory) < 5 * error + 0.01 * theory
 
 
+@pytest.mark.full
 def test_moments_of_the_price_changes():
     """Second and fourth moment of D over 2,000 steps against those of their clusters, to five standard errors."""
     activity = 0.02

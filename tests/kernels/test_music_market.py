@@ -101,6 +101,7 @@ def test_everybody_ends_with_every_song():
     assert (found["items.downloads"] == size).all() and (found["taken"] == [[2**songs - 1, 0]]).all()
 
 
+@pytest.mark.full
 def test_one_visitor_at_a_time_is_an_urn():
     """Alike songs, b = 1, one new visitor a step: Polya's urn. The first of 4 songs has a beta-binomial count (1, 3).
 

@@ -72,6 +72,7 @@ def test_a_step_is_that_of_the_oracle(dt: float):
     assert np.array_equal(after["reinforcement"], given["reinforcement"])
 
 
+@pytest.mark.full
 def test_devices_change_nothing():
     network, given = graph("erdos-renyi", SIZE, mean_degree=5.0), begin(SIZE)
     one, four = (trajectory("persuasion", network, given, [8], shards=shards)[0] for shards in (1, 4))

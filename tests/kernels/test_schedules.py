@@ -109,6 +109,7 @@ def test_hub_meets_as_often_as_it_has_ties():
     assert abs(leaves - 50 * (1 - 0.98**25.5)) < 5 * np.sqrt(25.5 * 0.4 / 20)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kernel", ["voter", *(pytest.param(k, marks=pytest.mark.full) for k in (*PAIRS, *VOTES[:2]))])
 def test_policy_that_triples_contacts_makes_three_times_the_events(kernel: str):
     """A layer scaled by 3 and a step of three days are the same run, to the last bit; no event is left out."""

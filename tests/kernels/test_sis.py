@@ -80,6 +80,7 @@ def test_below_the_threshold_the_infection_dies_out():
     assert small.curves(small.member(1, beta=0.01, gamma=0.2, initial=0.5))["prevalence"][-1] == 0
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("dt", [pytest.param(0.5, marks=pytest.mark.full), 0.25])
 def test_the_logistic_curve_under_complete_mixing(dt: float):
     """SI from 1 % follows the discrete model; its distance from i(t) = 1 / (1 + (1 / i0 - 1) e^(-beta c t)) halves.

@@ -190,6 +190,7 @@ def test_final_effects_of_a_vote_on_ranked_posts():
         assert error < 0.012 and abs(share - published) < 4.4 * error and share * published > 0, (share, error)
 
 
+@pytest.mark.full
 def test_arms_end_where_the_chain_of_scores_says():
     """Mean scores after 20 steps of one look each on average, against the Markov chain of the score.
 
