@@ -28,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 
+from lpm.archetypes.table import NEVER
 from lpm.calibration.errors import CalibrationError, UnidentifiedError
 from lpm.calibration.partial_pooling import (
     Observed,
@@ -75,7 +76,7 @@ class Calibrated:
     data: Observed
 
     def logits(self, logit: Any, group: Any, slot: Any = None) -> HostArray:
-        """Return beta z + b + u.
+        """Return beta z + b + u; `NEVER` where z is.
 
         Args:
             logit: z [..., K]: a table [A, C, K], or cases [D, K].
@@ -86,7 +87,7 @@ class Calibrated:
         place = np.broadcast_to(np.arange(z.shape[-1]) if slot is None else np.asarray(slot), z.shape)
         row = np.broadcast_to(g.reshape(g.shape + (1,) * (z.ndim - g.ndim)), z.shape)
         made = self.beta * np.where(place >= 0, z, 0) + self.offset[place] + self.deviation[row, place]
-        return np.where(place >= 0, made, -np.inf)
+        return np.where(place >= 0, np.where(z <= NEVER, NEVER, made), -np.inf)
 
     def parameters(self) -> pl.DataFrame:
         """Return a row for every number: name, estimate, error (standard error)."""
@@ -221,7 +222,7 @@ class Correction:
         return made
 
     def values(self, theta: Mapping[str, Any]) -> Any:
-        """Return the corrected logits [..., A, C, K] from the entries' values [...]."""
+        """Return the corrected logits [..., A, C, K] from the entries' values [...]; `NEVER` stays."""
         for name in self.entries:
             if name not in theta:
                 raise InputError(f"correction: expected a value of '{name}' in the space: put the entries into it")
@@ -232,7 +233,7 @@ class Correction:
         if self.spread > 0:
             own = theta[f"{self.name}.deviation"].reshape(*offset.shape[:-1], self.groups, z.shape[2])
             made = made + self.spread * own[..., np.asarray(self.group), :][..., :, None, :]
-        return made
+        return xp.where(z <= NEVER, xp.asarray(NEVER, made.dtype), made)
 
 
 def _normals(count: int, spread: float) -> Any:
@@ -246,6 +247,6 @@ def _apart(one: HostArray, other: HostArray) -> HostArray:
 
 def _constant(data: Observed) -> bool:
     """Return whether the logits of every case are all the same."""
-    low = np.where(data.slot >= 0, data.logit, np.inf).min(1)
-    high = np.where(data.slot >= 0, data.logit, -np.inf).max(1)
-    return bool((high - low).max() < 1e-9)
+    here = (data.slot >= 0) & (data.logit > NEVER)
+    low, high = (np.where(here, data.logit, -sign * np.inf) for sign in (-1, 1))
+    return bool((high.max(1) - low.min(1)).max() < 1e-9)

@@ -23,6 +23,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.special import logsumexp
 
+from lpm.archetypes.table import NEVER
 from lpm.calibration.errors import CalibrationError, NotFiniteError
 from lpm.types import HostArray
 
@@ -96,6 +97,8 @@ def observed(
 ) -> Observed:
     """Return the cases of a table: every archetype in every context.
 
+    An action whose logit is `NEVER` is no option of its case; a case with a single option says nothing (it counts 0).
+
     Args:
         logit: The model's logits [A, C, K].
         counts: How many people of archetype a did k in context c, [A, C, K]; zeros where nothing was observed. Observed
@@ -106,14 +109,21 @@ def observed(
         unit: Unit of each archetype and context, int [A, C]; None = every case is its own.
 
     Raises:
-        CalibrationError, NotFiniteError: As `Observed`.
+        CalibrationError, NotFiniteError: As `Observed`; or counts of an action that the model says is never done.
     """
     z, n = np.asarray(logit, np.float64), np.asarray(counts, np.float64)
     if z.ndim != 3 or n.shape != z.shape or z.shape[2] != len(actions) or np.shape(group) != z.shape[:1]:
         got = f"{z.shape}, {n.shape} and {np.shape(group)}"
         raise CalibrationError(f"choices: expected logits and counts [A, C, {len(actions)}], groups [A], got {got}")
+    never = z <= NEVER
+    if (n[never] != 0).any():
+        a, c, k = np.argwhere(never & (n != 0))[0]
+        told = f"'{actions[k]}' of archetype {a} in cell {c} was observed {n[a, c, k]:g} times"
+        raise CalibrationError(f"choices: {told}, and the model says that it is never done; give it a chance")
     size = z.shape[0] * z.shape[1]
-    slot = np.broadcast_to(np.arange(len(actions)), (size, len(actions)))
+    certain = (~never).sum(-1, keepdims=True) < 2
+    n = np.where(certain, 0, n)
+    slot = np.where(never & ~certain, -1, np.arange(len(actions))).reshape(size, -1)
     own = np.arange(size) if unit is None else np.asarray(unit).reshape(-1)
     return Observed(
         z.reshape(size, -1), n.reshape(size, -1), np.repeat(np.asarray(group), z.shape[1]), slot, own,

@@ -107,14 +107,20 @@ def build(
     lpm archetypes build my.toml --provider server --url http://127.0.0.1:8000/v1 --model qwen --out behaviour.parquet
     """
     from lpm import progress, study, terminal_archetypes
+    from lpm.archetypes.table import FILLS
+    from lpm.errors import unknown
 
     asked = _asked(provider, url, model, file, answers, form, concurrency, per_second, calls, samples)
     cost = terminal_archetypes.prices(prices)
+    if fill is not None and fill not in FILLS:
+        raise unknown("--fill", "way", fill, FILLS)
+    if out is not None:
+        terminal_archetypes.target(out)
     made = _study(scenario, agents, archetypes)
+    target = terminal_archetypes.target(out or Path(f"{made.scenario.name}-archetypes.parquet"))
     if dry_run:
         print(study.estimate(made, asked, cost).told())
         return
-    target = out or Path(f"{made.scenario.name}-archetypes.parquet")
     with progress.bar(quiet) as told, progress.heeding(told) as heeded:
         table = study.build(made, asked, heeded)
     table = table if fill is None else table.filled(fill)
@@ -140,9 +146,12 @@ def show(
     lpm archetypes show nyc-covid --picture table.html
     """
     from lpm import given, study, terminal_archetypes
+    from lpm.errors import InputError
 
-    table = study.found(name)
-    terminal_archetypes.show_table(table, given.whole(archetype, "--archetype"))
+    one = terminal_archetypes.numbers(archetype, "--archetype")
+    if len(one) > 1:
+        raise InputError(f"--archetype: expected one number, got {given.shown(archetype)}")
+    terminal_archetypes.show_table(table := study.found(name), one[0] if one else None)
     if picture is not None:
         from lpm.archetypes.pictures import write_picture
 
@@ -171,25 +180,40 @@ def check(
         return
     terminal_archetypes.show_checks(table)
     study.check(made, table)
-    print("the scenario can be run with this table")
+    whole = "" if made.people.height == made.whole else f" of {made.whole:,}"
+    print(f"the scenario can be run with this table: looked at {made.people.height:,}{whole} agents")
 
 
 @commands.command()
 def interview(
-    scenario: Scenario,
+    scenario: Annotated[
+        str, typer.Argument(help="A scenario with a table \\[archetypes]; may be left out with --run.")
+    ] = "",
     ask: Annotated[list[str] | None, typer.Option("--ask", metavar="TEXT", help="A question; several times.")] = None,
     kind: Annotated[str, typer.Option(metavar="KIND", help="free, yes-no or choice (of --options).")] = "free",
     options: Annotated[str | None, typer.Option(metavar="A,B", help="What can be chosen.")] = None,
     who: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Archetypes; else the five that stand for most people.")
+        str | None,
+        typer.Option(
+            metavar="A,B", help="Archetypes, as lpm archetypes show lists them; else the five of most people."
+        ),
     ] = None,
     agent: Annotated[
-        str | None, typer.Option(metavar="I,J", help="Agents, asked through their archetype and their columns.")
+        str | None,
+        typer.Option(metavar="I,J", help="Agents by id, asked through their archetype's card and their own columns."),
     ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Agents as a run with --save-agents has left them; the folder is only read."),
+    ] = None,
+    arm: Annotated[str | None, typer.Option(metavar="NAME", help="Arm of the run; else its first.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of the run; else its first.")] = None,
     at: Annotated[
         list[str] | None, typer.Option(metavar="NAME=V", help="The situation: incidence=100; several times.")
     ] = None,
-    time: Annotated[float | None, typer.Option(metavar="T", help="The moment, as it is written down.")] = None,
+    time: Annotated[
+        float | None, typer.Option(metavar="T", help="The moment, as it is written down; not with --run.")
+    ] = None,
     provider: Provider = "embedded",
     url: Url = None,
     model: Model = None,
@@ -208,25 +232,28 @@ def interview(
     """Ask archetypes, or agents, a question in words. What a model says is no data about people.
 
     lpm archetypes interview nyc-covid --ask "Would you visit a friend today?" --kind yes-no --at incidence=300
+
+    lpm archetypes interview --run runs/nyc-covid-1 --agent 17,4031 --ask "What do you do tonight?"
     """
-    from lpm import given, progress, study, terminal_archetypes
+    from lpm import given, interviewing, progress, terminal_archetypes, terminal_interviews
     from lpm.archetypes.interviews import Inquiry
     from lpm.errors import InputError
 
     if not ask:
         raise InputError('interview: expected a question, as in --ask "Would you visit a friend today?"')
+    if run is None and (arm is not None or seed is not None):
+        raise InputError("--arm, --seed: expected --run, the run whose arm or seed it is")
     choice = tuple(each.strip() for each in options.split(",")) if options else ()
     inquiries = [Inquiry(text, kind, choice) for text in ask]
     asked = _asked(provider, url, model, None, answers, None, concurrency, per_second, calls, samples)
     situation = terminal_archetypes.values(at or ())
-    numbers = terminal_archetypes.numbers
+    kinds, persons = terminal_archetypes.numbers(who, "--who"), terminal_archetypes.numbers(agent, "--agent")
     writer = terminal_archetypes.writer(out)
-    made = _study(scenario, agents, archetypes)
+    size, count = given.whole(agents, "--agents"), given.whole(archetypes, "--archetypes")
+    source = interviewing.Source(scenario, run, arm, seed, size, count)
     with progress.bar(quiet) as told, progress.heeding(told) as heeded:
-        frame = study.interview(
-            made, asked, inquiries, numbers(who, "--who"), numbers(agent, "--agent"), situation, time, heeded
-        )
-    terminal_archetypes.show_interview(frame, made)
+        made = interviewing.interview(source, asked, inquiries, kinds, persons, situation, time, heeded)
+    terminal_interviews.show(made)
     if out is not None:
-        writer(frame)
+        writer(made.frame)
         print(given.shown(str(out)))

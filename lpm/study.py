@@ -6,7 +6,6 @@ archetype in every context, and what comes of it is one parquet file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from lpm.archetypes.clustering import Clusters
     from lpm.archetypes.elicitation import Action, Policy
     from lpm.archetypes.estimate import Estimate
-    from lpm.archetypes.interviews import Inquiry, Respondent
     from lpm.archetypes.limits import Limits
     from lpm.archetypes.questions import Provider
     from lpm.archetypes.table import Table
@@ -42,6 +40,7 @@ class Study:
         clusters: The archetypes of these people.
         cards: What is told of each, [A].
         actions: What they may do.
+        whole: Agents that the scenario has; these may be fewer.
     """
 
     scenario: Scenario
@@ -49,6 +48,7 @@ class Study:
     clusters: Clusters
     cards: tuple[str, ...]
     actions: tuple[Action, ...]
+    whole: int
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,8 @@ def study(name: str, agents: int | None = None, count: int | None = None) -> Stu
     known = cards.labels({c: people.schema[c] for c in told.columns})
     named = {c: replace(label, title=told.labels.get(c, label.title)) for c, label in known.items()}
     text = cards.cards(clusters, told.card, named)
-    return Study(scenario, frame, clusters, text, tuple(Action(each.name, each.text) for each in told.actions))
+    actions = tuple(Action(each.name, each.text) for each in told.actions)
+    return Study(scenario, frame, clusters, text, actions, size or people.size)
 
 
 def answers_of(asked: Asked) -> Answers:
@@ -136,14 +137,20 @@ def provider_of(asked: Asked, scenario: Scenario, answers: Answers) -> Provider:
     from lpm.scenarios import archetypes
     from lpm.scenarios.paths import located
 
-    told = archetypes.declared(scenario)
-    name = asked.provider or ("recorded" if told.table is not None else "embedded")
+    told, name = archetypes.declared(scenario), _named(asked, scenario)
     path = asked.file
     if name == "recorded" and path is None and asked.answers is None and told.table is not None:
         path = located(scenario, told.table, "archetypes.table")
     return providers.provider(
         name, model=asked.model, url=asked.url, answers=answers, path=path, formulas=told.formulas or None
     )
+
+
+def _named(asked: Asked, scenario: Scenario) -> str:
+    from lpm.scenarios import archetypes
+
+    recorded = archetypes.declared(scenario).table is not None
+    return asked.provider or ("recorded" if recorded else "embedded")
 
 
 def policy_of(asked: Asked, scenario: Scenario) -> Policy:
@@ -156,12 +163,14 @@ def policy_of(asked: Asked, scenario: Scenario) -> Policy:
 
 def estimate(made: Study, asked: Asked, prices: tuple[float, float] | None = None) -> Estimate:
     """Return what a build would cost; nothing is asked."""
+    from lpm.archetypes.estimate import Unloaded
     from lpm.archetypes.estimate import estimate as cost
 
-    answers = answers_of(asked)
-    who = provider_of(asked, made.scenario, answers)
-    policy = policy_of(asked, made.scenario)
-    return cost(made.cards, _contexts(made), made.actions, who, answers, policy, asked.limits, prices)
+    with answers_of(asked) as answers:
+        embedded = _named(asked, made.scenario) == "embedded"
+        who = Unloaded(asked.model) if embedded else provider_of(asked, made.scenario, answers)
+        policy = policy_of(asked, made.scenario)
+        return cost(made.cards, _contexts(made), made.actions, who, answers, policy, asked.limits, prices)
 
 
 def build(made: Study, asked: Asked, progress: Told) -> Table:
@@ -173,10 +182,13 @@ def build(made: Study, asked: Asked, progress: Told) -> Table:
     """
     from lpm.archetypes.build import build as table
 
-    answers = answers_of(asked)
-    who = provider_of(asked, made.scenario, answers)
-    policy, people = policy_of(asked, made.scenario), made.clusters.archetypes
-    return table(made.cards, _contexts(made), made.actions, who, answers, policy, asked.limits, progress, people)
+    with answers_of(asked) as answers:
+        who = provider_of(asked, made.scenario, answers)
+        policy, people = policy_of(asked, made.scenario), made.clusters.archetypes
+        got = table(made.cards, _contexts(made), made.actions, who, answers, policy, asked.limits, progress, people)
+    of = {"agents": made.people.height, "people": round(float(people["weight"].sum())),
+          "seed": made.scenario.population.seed}  # fmt: skip
+    return replace(got, provenance={**got.provenance, **of})
 
 
 def table_of(made: Study) -> Table | None:
@@ -190,11 +202,17 @@ def check(made: Study, table: Table) -> None:
     """Refuse a table that the people of the study cannot behave by.
 
     Raises:
-        InputError: Some people belong to no archetype of it, or some cells are of no use.
+        InputError: Some people belong to no archetype of it, some archetypes are of several groups where a kernel
+            needs them to be of one, or some cells are of no use.
     """
     from lpm.archetypes.membership import members
+    from lpm.scenarios import archetypes
+    from lpm.scenarios.people import people_of
 
-    members(made.people, table.archetypes, made.clusters.columns, made.scenario.label)
+    if archetypes.chosen_by(made.scenario):
+        people_of(made.scenario)  # as a run makes them, with the checks of its kernels
+    else:
+        members(made.people, table.archetypes, made.clusters.columns, made.scenario.label)
     table.checked(made.scenario.label)
 
 
@@ -211,79 +229,6 @@ def found(name: str) -> Table:
     if name.endswith(".parquet"):
         return table.read(Path(name))
     return archetypes.table_of(asking.chosen(name))
-
-
-def interview(
-    made: Study,
-    asked: Asked,
-    inquiries: Sequence[Inquiry],
-    who: Sequence[int],
-    agents: Sequence[int],
-    situation: Mapping[str, float],
-    time: float | None,
-    progress: Told,
-) -> pl.DataFrame:
-    """Return what archetypes, and agents through their archetype, answer.
-
-    Args:
-        made: The study.
-        asked: Whom to ask.
-        inquiries: The questions.
-        who: Archetypes; empty together with `agents` = the five that stand for most people.
-        agents: Ids of agents.
-        situation: Value of context variables: the words of the nearest anchor are told.
-        time: The moment, as it is written into the frame.
-        progress: Told how far it is.
-
-    Raises:
-        InputError: An archetype, agent or variable that there is not, or a provider that is no model.
-    """
-    from lpm.archetypes.interviews import interview as ask
-
-    people = [*_kinds(made, who), *_persons(made, agents)] or _kinds(made, range(min(5, made.clusters.size)))
-    answers = answers_of(asked)
-    provider = provider_of(asked, made.scenario, answers)
-    return ask(
-        people, inquiries, provider, situation=said(_contexts(made), situation), time=time, answers=answers,
-        policy=policy_of(replace(asked, form=None), made.scenario), limits=asked.limits, progress=progress,
-    )  # fmt: skip
-
-
-def said(contexts: Any, values: Mapping[str, float]) -> str:
-    """Return the sentences of the variables that are given, each at the anchor nearest to its value."""
-    told: list[str] = []
-    for name in values:
-        if name not in contexts.names:
-            raise unknown("--at", "context variable", name, contexts.names)
-    for variable in contexts.variables:
-        if variable.name in values:
-            anchors = variable.anchors
-            text = variable.said(min(range(len(anchors)), key=lambda i: abs(anchors[i] - values[variable.name])))
-            told.append(text if text.endswith((".", "!", "?")) else f"{text}.")
-    return " ".join(told)
-
-
-def _kinds(made: Study, who: Sequence[int]) -> list[Respondent]:
-    from lpm.archetypes.interviews import Respondent
-
-    for each in who:
-        if not 0 <= each < made.clusters.size:
-            raise InputError(f"--who: expected archetypes 0 to {made.clusters.size - 1}, got {each}")
-    return [Respondent(each, made.cards[each]) for each in who]
-
-
-def _persons(made: Study, agents: Sequence[int]) -> list[Respondent]:
-    from lpm.archetypes.interviews import Respondent
-
-    told: list[Respondent] = []
-    for agent in agents:
-        if not 0 <= agent < made.people.height:
-            raise InputError(f"--agent: expected agents 0 to {made.people.height - 1}, got {agent}")
-        row = made.people.row(agent, named=True)
-        kind = int(made.clusters.of_agent[agent])
-        own = {name.replace("_", " "): str(row[name]) for name in row if name in made.clusters.columns}
-        told.append(Respondent(kind, made.cards[kind], agent, own))
-    return told
 
 
 def _contexts(made: Study) -> Any:

@@ -88,6 +88,31 @@ def writer(path: Path | None) -> Callable[[pl.DataFrame], Any]:
     return lambda frame: frame.write_parquet(path) if path.suffix == ".parquet" else frame.write_csv(path)
 
 
+def target(path: Path) -> Path:
+    """Return where a table is to be written, checked before anything is asked.
+
+    Raises:
+        InputError: It is no .parquet file, its folder cannot be one, or a file is there that is no table of behaviour.
+    """
+    from lpm.archetypes.table import FORMAT
+
+    where = shown(str(path))
+    if path.suffix != ".parquet":
+        raise InputError(f"--out: expected a file NAME.parquet, got {where}")
+    if path.parent.exists() and not path.parent.is_dir():
+        raise InputError(f"--out: {where}: expected a folder before the name, got a file")
+    if path.exists():
+        import polars as pl
+
+        try:
+            mine = path.is_file() and pl.read_parquet_metadata(path).get("format") == FORMAT
+        except (OSError, pl.exceptions.PolarsError):
+            mine = False
+        if not mine:
+            raise InputError(f"--out: {where} is there and no table of behaviour; it is not written over")
+    return path
+
+
 def show_built(table: Table, path: Path) -> None:
     """Print what a build made."""
     screen = console()
@@ -102,6 +127,11 @@ def show_built(table: Table, path: Path) -> None:
             if name.startswith("unusable: "):
                 screen.print(Text(f"  {value} answers: {name.removeprefix('unusable: ')}"))
         screen.print(Text("ask again, or fill them: --fill 'archetype mean'"))
+    _bounded(screen, table)
+    other = table.provenance.get("cards_unlike_recorded")
+    if other:
+        screen.print(Text(f"{other} archetypes were recorded with another card, found by "
+                          f"{table.provenance['looked_up_by']}"))  # fmt: skip
     screen.print(Text(f'to use it: put the file beside the scenario, and table = "{path.name}" into its [archetypes]'))
     screen.print(Text(f"lpm archetypes show {path} shows it"))
 
@@ -116,11 +146,11 @@ def show_table(table: Table, archetype: int | None) -> None:
     if archetype is not None and not 0 <= archetype < count:
         raise InputError(f"--archetype: expected 0 to {count - 1}, got {archetype}")
     chance, share = table.probability, table.weight / table.weight.sum()
-    people = np.average(np.nan_to_num(chance), axis=0, weights=share)
+    people = _mean(chance, 0, table.weight[:, None, None])
     if archetype is None:
         screen.print(Text("Mean chance over the contexts, by archetype", style="bold"))
         made = _listing("archetype", "people", "card", *table.actions)
-        mean = _mean(chance)
+        mean = _mean(chance, 1)
         for a in range(min(count, ROWS)):
             card = " ".join(str(table.archetypes["card"][a]).split())
             card = card if len(card) <= LONGEST else f"{card[: LONGEST - 3]}..."
@@ -143,7 +173,8 @@ def show_table(table: Table, archetype: int | None) -> None:
 def show_clusters(made: Study) -> None:
     """Print who is in which archetype, and whether rare people can still be seen."""
     screen, clusters = console(), made.clusters
-    screen.print(Text(f"{clusters.size} archetypes of {made.people.height:,} agents", style="bold"))
+    part = f" (the scenario has {made.whole:,})" if made.whole > made.people.height else ""
+    screen.print(Text(f"{clusters.size} archetypes of {made.people.height:,} agents{part}", style="bold"))
     listing = _listing("archetype", "people", "card")
     weight = clusters.archetypes["weight"].to_numpy()
     for a in range(min(clusters.size, ROWS)):
@@ -156,6 +187,8 @@ def show_clusters(made: Study) -> None:
     screen.print(Text("Rare values (at most 5 % of people, or in the tails of a number)", style="bold"))
     listing = _listing("column", "rare values", "people", "shown", "coverage")
     for name, rare, share, kept, coverage in clusters.tails(made.people).iter_rows():
+        if name == "all together" and clusters.facts["method"] == "groups":
+            continue  # an exact group is a combination: all of them are there
         told = "-" if coverage is None else f"{coverage:.2f}"
         _row(listing, str(name), str(rare), f"{share:.1%}", str(kept), told)
     screen.print(listing)
@@ -181,31 +214,17 @@ def show_checks(table: Table) -> None:
         else:
             _row(listing, name, "-", "-", "-", f"{told} (not known of this table)")
     screen.print(listing)
-    share = table.weight / table.weight.sum()
-    known = np.nan_to_num(chance, nan=1 / len(table.actions))
-    people = np.average(known, axis=0, weights=share)
-    apart = 0.5 * np.abs(known - people).sum(-1)
-    moved = 0.5 * np.abs(known - known.mean(1, keepdims=True)).sum(-1)
+    weight = np.broadcast_to(table.weight[:, None], chance.shape[:2])
+    apart = 0.5 * np.abs(chance - _mean(chance, 0, table.weight[:, None, None])).sum(-1)
+    moved = 0.5 * np.abs(chance - _mean(chance, 1)[:, None]).sum(-1)
+    who, where = (_share(float(_mean(each, None, weight)), 3) for each in (apart, moved))
     screen.print(
         Text(
-            f"total variation from the mean: between archetypes {np.average(apart.mean(1), weights=share):.3f}, "
-            f"between contexts {np.average(moved.mean(1), weights=share):.3f} (0 = who and where make no difference)"
+            f"total variation from the mean: between archetypes {who}, between contexts {where} "
+            f"(0 = who and where make no difference)"
         )
     )
-
-
-def show_interview(frame: pl.DataFrame, made: Study) -> None:
-    """Print the answers of an interview."""
-    screen = console()
-    listing = _listing("archetype", "agent", "question", "option", "chance", "answer")
-    for row in frame.iter_rows(named=True):
-        chance = "" if row["probability"] is None else f"{row['probability']:.2f}"
-        agent = "" if row["agent"] is None else str(row["agent"])
-        answer = str(row["why"] or ("" if row["option"] else row["text"]))
-        _row(listing, str(row["archetype"]), agent, row["question"], row["option"] or "", chance, answer)
-    screen.print(listing)
-    for archetype in dict.fromkeys(frame["archetype"].to_list()):
-        screen.print(Text(f"[{archetype}] {made.cards[archetype]}", style="dim"))
+    _bounded(screen, table)
 
 
 def _contexts(screen: Any, table: Table, chance: np.ndarray, most: int) -> None:
@@ -219,15 +238,24 @@ def _contexts(screen: Any, table: Table, chance: np.ndarray, most: int) -> None:
         screen.print(Text(f"... and {len(cells) - most} more contexts", style="dim"))
 
 
-def _mean(chance: np.ndarray) -> np.ndarray:
-    """Return the mean over usable contexts [A, K]; NaN where an archetype has none."""
-    known = np.isfinite(chance)
-    count = known.sum(1)
-    return np.where(count > 0, np.where(known, chance, 0).sum(1) / np.maximum(count, 1), np.nan)
+def _mean(values: np.ndarray, axis: int | None, weight: np.ndarray | float = 1.0) -> np.ndarray:
+    """Return the weighted mean over what is usable, along an axis or of all; NaN where nothing is."""
+    known = np.isfinite(values) * np.asarray(weight)
+    whole = known.sum(axis)
+    sums = (known * np.where(np.isfinite(values), values, 0)).sum(axis)
+    return np.where(whole > 0, sums / np.where(whole > 0, whole, 1), np.nan)
 
 
-def _share(value: float) -> str:
-    return "-" if np.isnan(value) else f"{value:.2f}"
+def _bounded(screen: Any, table: Table) -> None:
+    """Print how many answers left a label out: its probability is then only known to be no higher."""
+    for name, value in table.provenance.items():
+        kind, _, what = name.removeprefix("recorded_").partition(": ")
+        if kind == "bounded":
+            screen.print(Text(f"{value} answers: {what}: its probability is an upper bound"))
+
+
+def _share(value: float, digits: int = 2) -> str:
+    return "-" if np.isnan(value) else f"{value:.{digits}f}"
 
 
 def _row(listing: Shown, *cells: str) -> None:

@@ -162,6 +162,7 @@ def check(scenario: Scenario, columns: Mapping[str, Column]) -> None:
         if name not in columns:
             raise unknown(f"{where}.{key}", "column of the agents", name, columns)
     contexts_of(scenario)
+    _check_common(scenario)
     check_actions([Action(each.name, each.text) for each in told.actions], told.form)
     for name in told.labels:
         if name not in told.columns:
@@ -171,6 +172,18 @@ def check(scenario: Scenario, columns: Mapping[str, Column]) -> None:
             raise unknown(f"{where}.formulas", "action", name, actions_of(scenario))
     if told.table is not None:
         table_of(scenario)
+
+
+def _check_common(scenario: Scenario) -> None:
+    """Refuse a common value for a kernel that has no parameter for it: it would be 0 for ever."""
+    common = [name for name, told in declared(scenario).contexts.items() if told.common]
+    for each in scenario.kernels:
+        kernel = contract.find(each.kernel, scenario.label)
+        if common and chooses(kernel) and "globals" in kernel_of(scenario, kernel).tables:
+            raise InputError(
+                f"{scenario.label}: archetypes.contexts.{common[0]}.common: {each.kernel} takes no common value, only "
+                f"compliance does ('orders'); declare a column '{common[0]}' of the people, which interventions set"
+            )
 
 
 def _columns(scenario: Scenario) -> dict[str, Column]:

@@ -48,7 +48,9 @@ class VariableTable(Part):
         scale: On which values are interpolated.
         friends: Actions: the value is the share of an agent's contacts who did one of them last.
         counts: The value is a share of people.
-        common: The value is the same for everybody: a parameter of the kernel, which interventions set.
+        common: The value is the same for everybody: the parameter `orders` of kernel "compliance", which interventions
+            set; the variable has that name. "archetype-choice" has none: there, declare a column of the people, and
+            have interventions set it (`set_column`).
     """
 
     anchors: Annotated[tuple[float, ...], BeforeValidator(as_tuple), Field(min_length=1)]

@@ -6,10 +6,10 @@ r"""Choice by archetype: every agent takes one of K actions by the table of its 
 
 Synchronous; every present agent chooses once a step. The logits z are the column `logit` [A, C, K] of table
 "archetypes", u its column `offset` [A, K] (what a calibration found for the archetype's group), b the parameter
-`offset`. A logit of `NEVER` stays so whatever beta is. Contexts x are V values an agent, each from its source: a column
-of the agent, a row of "globals", the share of its contacts whose last action is among some (`Friends`), or the share of
-people in some levels of a column (`Prevalence`). Weights w_c are multilinear (`lpm.archetypes.contexts`): between
-anchors *chances* are interpolated, not logits. So
+`offset`. An action with a logit of `NEVER` has no chance, whatever beta, b and u are. Contexts x are V values an agent,
+each from its source: a column of the agent, a row of "globals", the share of its contacts whose last action is among
+some (`Friends`), or the share of people in some levels of a column (`Prevalence`). Weights w_c are multilinear
+(`lpm.archetypes.contexts`): between anchors *chances* are interpolated, not logits. So
 
 - an action that is impossible at one anchor fades in as the other comes near (between logits it would appear all at
   once), and no chance between two anchors lies outside of what was said at them;
@@ -216,11 +216,17 @@ def given(table: Table, offset: HostArray | None = None, where: str = "table") -
 
 
 def _odds(logit: Array, beta: Array, offset: Array, own: Array) -> Array:
-    """Return float32 [A, C, K], chances times a factor; the largest of a cell is 1."""
+    """Return float32 [A, C, K], chances times a factor; the largest of a cell is 1, that of `NEVER` is 0.
+
+    Where all actions of a cell are `NEVER` they are alike but for offsets.
+    """
     shared = jnp.broadcast_to(jnp.asarray(offset, jnp.float32), logit.shape[-1:])
     lean = (shared[None, :] + own)[:, None, :]
-    scaled = jnp.where(logit > NEVER, beta * logit + lean, NEVER)
-    return jnp.exp(scaled - scaled.max(-1, keepdims=True))
+    some = logit > NEVER
+    scaled = jnp.where(some, beta * logit, 0) + lean
+    allowed = some | ~some.any(-1, keepdims=True)
+    most = jnp.where(allowed, scaled, -jnp.inf).max(-1, keepdims=True)
+    return jnp.where(allowed, jnp.exp(jnp.where(allowed, scaled - most, 0)), 0)
 
 
 def chances(logit: Array, beta: Any = 1.0, offset: Any = 0.0, own: Any = None) -> Array:

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
 
-from lpm.archetypes import elicitation, prompts
+from lpm.archetypes import elicitation, install, prompts
 from lpm.archetypes.answers import Answers
 from lpm.archetypes.contexts import Contexts
 from lpm.archetypes.elicitation import Action, Policy, Reading
 from lpm.archetypes.limits import Limits
 from lpm.archetypes.poll import Told, poll, untold
+from lpm.archetypes.providers.recorded import RecordedTable
 from lpm.archetypes.questions import Answer, Fact, Provider, Question, Unanswered
 from lpm.archetypes.table import Table
 from lpm.errors import Fault, InputError
@@ -30,6 +31,9 @@ Cell = tuple[int, int]
 """(archetype, context); both -1 for the content-free prompt."""
 
 BLANK: Cell = (-1, -1)
+
+LICENCES = {install.SHA256: "Apache-2.0 (SmolLM2-135M-Instruct)"}
+"""By the sha256 of a model."""
 
 NUMBERS = ("logit", "coverage", "order_spread", "entropy")
 
@@ -72,7 +76,9 @@ def build(
     """
     policy, limits = policy or Policy(), limits or Limits()
     people = _people(cards, archetypes)
-    cells = _Cells((len(cards), contexts.size, len(actions)))
+    cells = _Cells((len(cards), contexts.tabled, len(actions)))
+    if isinstance(provider, RecordedTable):
+        provider = provider.of(people)
     if provider.gives:
         elicitation.check_actions(actions, "given")
         total = _given(people, contexts, actions, provider, cells, progress)
@@ -86,6 +92,8 @@ def build(
 
     def take(purpose: tuple[Cell, int], answer: Answer) -> None:
         cell, place = purpose
+        if answer.source == "logprobs" and not answer.refused:  # what was not named has an upper bound, no value
+            cells.bounded.update(answer.missing)
         got = parts.setdefault(cell, {})
         got[place] = answer
         if len(got) == each:
@@ -106,6 +114,7 @@ class _Cells:
         self.numbers = {n: np.full(whole, math.nan, np.float32) for n in NUMBERS}
         self.usable = np.zeros(whole, bool)
         self.why: Counter[str] = Counter()
+        self.bounded: Counter[str] = Counter()
         self.blank: Reading | None = None
 
     def put(self, cell: Cell, found: Reading) -> None:
@@ -218,13 +227,17 @@ def _table(
 ) -> Table:
     cells.correct()
     identity = {"model_sha256" if name == "sha256" else name: v for name, v in provider.identity.items() if v}
+    told: Mapping[str, str | float | int] = provider.told if isinstance(provider, RecordedTable) else identity
+    licence = {"licence": LICENCES[identity["model_sha256"]]} if identity.get("model_sha256") in LICENCES else {}
     provenance: dict[str, str | float | int] = {
-        "provider": provider.name,
-        **identity,
         "policy": policy.told() if policy else "given",
+        **licence,
+        **told,
+        "provider": provider.name,
         "questions": questions,
         "date": datetime.now(UTC).date().isoformat(),
         **{f"unusable: {reason}": count for reason, count in sorted(cells.why.items()) if count},
+        **{f"bounded: {label} was not named": count for label, count in sorted(cells.bounded.items())},
     }
     return Table(
         actions=tuple(action.name for action in actions),

@@ -1,8 +1,8 @@
 """Persona cards: what a prompt says of an archetype, rendered from the columns' own labels with Jinja2.
 
-Templates run in Jinja2's immutable sandbox: they see plain texts and numbers, call nothing of Python's and change
-nothing. Columns' values are data; braces in them are printed, never run. What a card may say in a prompt is checked
-where the prompt is made (`lpm.archetypes.prompts.clean`).
+Templates run in a bounded sandbox (`lpm.archetypes.templates`): they see plain texts and numbers, call nothing of
+Python's, change nothing and make nothing huge. Columns' values are data; braces in them are printed, never run. What a
+card may say in a prompt is checked where the prompt is made (`lpm.archetypes.prompts.clean`).
 """
 
 from __future__ import annotations
@@ -72,8 +72,9 @@ def cards(
         InputError: A label for no column, a template that is wrong, asks for what there is not or does what it may not,
             or a card that is empty or longer than `LONGEST`.
     """
-    from jinja2 import StrictUndefined, TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from jinja2 import TemplateError
+
+    from lpm.archetypes.templates import renderer
 
     given = dict(labels or {})
     for name in given:
@@ -83,15 +84,13 @@ def cards(
     people = float(frame["weight"].sum())
     described = {name: given.get(name, Label(name.replace("_", " "))) for name in clusters.columns}
     made: list[str] = []
-    # cards are plain text for a prompt, no HTML: nothing to escape
-    environment = ImmutableSandboxedEnvironment(autoescape=False, undefined=StrictUndefined)
     try:
-        ready = environment.from_string(TEMPLATE if template is None else template)
+        render = renderer(TEMPLATE if template is None else template)
         for row in frame.iter_rows(named=True):
             columns = [_column(row, name, label, f"{name}.sd" in frame.columns) for name, label in described.items()]
-            text = ready.render(
-                archetype=row["archetype"], share=row["weight"] / people, majority=MAJORITY, columns=columns
-            ).strip()
+            share = row["weight"] / people
+            told = {"archetype": row["archetype"], "share": share, "majority": MAJORITY, "columns": columns}
+            text = render(told, LONGEST).strip()
             if not text or len(text) > LONGEST:
                 raise InputError(
                     f"cards: expected 1 to {LONGEST} characters, archetype {row['archetype']}: {len(text)}"
@@ -101,7 +100,7 @@ def cards(
         raise InputError(
             f"cards: template: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
         ) from None
-    except (TypeError, ValueError, ArithmeticError, OverflowError, RecursionError) as error:
+    except (TypeError, ValueError, ArithmeticError, LookupError, MemoryError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"cards: template: {error}") from None

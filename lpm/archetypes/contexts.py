@@ -29,7 +29,8 @@ SCALES = ("linear", "log1p")
 """What is linear between two anchors: the value x, or ln(1 + x)."""
 
 MOST_CELLS = 1_000_000
-"""Most cells of a product (guess: 4 bytes x actions x archetypes each; beyond it distil a `BehaviourNet`)."""
+"""Most cells of a table (guess: 4 bytes x actions x archetypes each); beyond it some cells are asked and a
+`BehaviourNet` is distilled from them (`lpm.archetypes.sampled`)."""
 
 
 @dataclass(frozen=True)
@@ -120,21 +121,33 @@ class Contexts:
     variables: tuple[Variable, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse names that occur twice, and a product that no table holds.
+        """Refuse names that occur twice.
 
         Raises:
-            InputError: Either of them.
+            InputError: One does.
         """
         object.__setattr__(self, "variables", tuple(self.variables))
         if len(set(self.names)) != len(self.names):
             raise InputError(f"contexts: expected every variable once, got {', '.join(self.names)}")
-        if self.size > MOST_CELLS:
-            raise InputError(f"contexts: expected at most {MOST_CELLS:,} cells, got {self.size:,}; take fewer anchors")
 
     @property
     def size(self) -> int:
         """Number of cells C."""
         return math.prod(self.shape)
+
+    @property
+    def tabled(self) -> int:
+        """Number of cells C, of a table.
+
+        Raises:
+            InputError: More than a table holds.
+        """
+        if self.size > MOST_CELLS:
+            raise InputError(
+                f"contexts: expected at most {MOST_CELLS:,} cells of a table, got {self.size:,}; take fewer anchors, "
+                "or ask some of them (lpm.archetypes.sampled.build_sampled)"
+            )
+        return self.size
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -12,8 +12,8 @@ r"""How a distribution over actions is read off a language model: the forms of a
 
 From z is subtracted what a prompt without content has (T. Z. Zhao et al., 2021, "Calibrate before use",
 arXiv:2102.09690). Of every cell are kept: coverage, the least probability mass on the labels; order spread, by how much
-the probability moves with the order; entropy. An answer that is missing,
-refused, or whose coverage is below the policy's least makes its cell unusable: marked so, with its logit NaN.
+the probability moves with the order; entropy. An answer that is missing, refused, or whose coverage is below the
+policy's least makes its cell unusable: marked so, with its logit NaN.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ from lpm.errors import InputError, unknown
 FORMS = ("yes-no", "letters", "percent")
 PERMUTATIONS = ("cyclic", "all")
 YES_NO = ("yes", "no")
+
+STATED = re.compile(r"(?m)^\W*([A-Z])[ *]*[:=.)-]+[ *]*(\d{1,3}(?:\.\d+)?)[ *]*(?:%|percent|people)?[ *]*[.,;]?[ *]*$")
+"""A line such as "A: 20", "**A: 20**", "- A) 20 %", "A = 20 people."."""
 
 LEAST_SHARE = 0.005
 """Share that a stated 0 % stands for, half of the smallest step that is stated; its logarithm is finite."""
@@ -253,9 +256,8 @@ def _of_letters(policy: Policy, count: int, answers: Sequence[Answer]) -> Readin
 def _of_percent(count: int, answer: Answer) -> Reading:
     if answer.refused:
         return _useless(count, answer.refused)
-    found = re.findall(r"^\W*([A-Z])\s*[:=.)-]+\s*(\d{1,3}(?:\.\d{1,3})?)\s*%?\s*$", answer.text, re.MULTILINE)
-    letters = string.ascii_uppercase[:count]
-    if sorted(letter for letter, _ in found) != list(letters):
+    found = STATED.findall(answer.text)
+    if sorted(letter for letter, _ in found) != list(string.ascii_uppercase[:count]):
         return _useless(count, "no distribution in the answer")
     stated = np.array([float(value) for _, value in sorted(found)])
     if not 95 <= stated.sum() <= 105:

@@ -94,7 +94,7 @@ class Table:
         for name, value in self.provenance.items():
             if isinstance(value, float) and not np.isfinite(value):
                 raise InputError(f"table: provenance: {name}: expected a text or a finite number, got {value!r}")
-        shape = (self.archetypes.height, self.contexts.size, len(self.actions))
+        shape = (self.archetypes.height, self.contexts.tabled, len(self.actions))
         for name in ("logit", *MEASURES, "usable"):
             array = np.asarray(getattr(self, name), np.bool_ if name == "usable" else np.float32)
             array = array[..., None] if array.shape == shape[:2] else array

@@ -39,6 +39,7 @@ def fitted(seed: int = 0) -> Distilled:
     return distil(CONTEXTS, cells_of(table()), ARCHETYPES, steps=400, batch=96, width=24, embedding=6, seed=seed)
 
 
+@pytest.mark.full
 def test_cells_held_out_are_learned_far_better_than_by_the_mean():
     """Logits that are linear in the context: a tenth of the guess's divergence on the cells seen, a third on others."""
     made = fitted()

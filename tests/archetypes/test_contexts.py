@@ -45,7 +45,7 @@ def test_products_and_names_are_checked():
         Contexts((POLICY, POLICY))
     wide = Variable("x", tuple(range(1_001)), "", "")
     with pytest.raises(InputError, match="fewer anchors"):
-        Contexts((wide, Variable("y", wide.anchors, "", "")))
+        _ = Contexts((wide, Variable("y", wide.anchors, "", ""))).tabled
     with pytest.raises(InputError, match="a cell 0 to 23"):
         THREE.anchor(24)
 

@@ -70,6 +70,9 @@ def test_options_are_shown_in_the_order_of_their_permutation() -> None:
     [
         ("A: 20\nB: 30\nC: 50", (0.2, 0.3, 0.5)),
         ("  A) 20%\n- B = 30.0 %\n**C: 50", (0.2, 0.3, 0.5)),
+        ("**A: 20**\n**B:** 30%\n- **C**: 50", (0.2, 0.3, 0.5)),
+        ("A: 20 people\nB: 30 people.\nC: 50 percent", (0.2, 0.3, 0.5)),
+        ("A: 20 of them\nB: 30\nC: 50", None),
         ("Of course:\nC: 96\nB: 2\nA: 0\nI hope that helps.", (0.005, 2 / 98, 96 / 98)),
         ("A: 20\nB: 30", None),
         ("A: 20\nB: 30\nC: 50\nC: 50", None),

@@ -5,22 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 from scipy.special import softmax
 
+from lpm.archetypes.table import NEVER
 from lpm.calibration.archetypes import Correction, Observed, calibrate, observed
 from lpm.calibration.errors import CalibrationError, NotFiniteError, UnidentifiedError
-from lpm.calibration.fit import fit
-from lpm.calibration.likelihood import Normal
-from lpm.calibration.observation import Observation, Series
 from lpm.calibration.partial_pooling import WIDE
-from lpm.calibration.problem import Problem, Pure
 from lpm.calibration.space import Space
-from lpm.calibration.structured import structured
 from lpm.errors import InputError
 
 BETA, OFFSET = 0.6, np.array([0.8, -0.5, -0.3])
@@ -245,30 +240,33 @@ def test_correction_as_entries_of_a_space():
         Correction("table", z, np.array([0, 1, 2, 0]), 2)
 
 
-def test_a_table_is_fitted_through_a_simulation():
-    """Weekly shares of 6 archetypes for 4 steps with noise of sd 0.01: beta within 0.1 of its truth (seed fixed).
-
-    The error of beta is about 0.02 (24 shares, slopes of about 0.4), so that a false alarm has chance below 1e-5.
-    """
-    rng = np.random.default_rng(16)
-    z = (2 * rng.normal(size=(6, 4, 2))).astype(np.float32)
-    group = np.array([0, 0, 0, 1, 1, 1])
-    correction = Correction("table", z, group, 2, 0.5)
-    names = tuple(f"archetype {i}" for i in range(6))
-
-    def acts(theta, key, static):
-        return {"acts": jax.nn.softmax(theta["table"], -1)[..., 1].T}  # contexts are steps
-
-    u = np.array([[-0.2, 0.2], [0.2, -0.2]])
-    truth = softmax(0.5 * z + np.array([-0.3, 0.3]) + u[group][:, None], -1)[..., 1].T
-    steps = np.repeat(np.arange(4), 6)
-    values = truth.ravel() + rng.normal(0, 0.01, 24)
-    seen = Series("acts", values, steps, steps + 1, names * 4, flow=False, likelihood=Normal(0.01))
-    simulator = structured(Pure(acts, {"acts": names}), correction)
-    found = fit(Problem(Space(correction.entries), Observation((seen,)), simulator), seed=1)
-    assert abs(float(found.theta["table.beta"]) - 0.5) < 0.1
-    made = softmax(correction.values(found.theta), -1)[..., 1].T
-    np.testing.assert_allclose(made, truth, atol=0.03)
+def test_what_is_never_done_stays_so():
+    """A certain cell says nothing, an action that is never done is no option: as if it had not been in the case."""
+    rng = np.random.default_rng(17)
+    z = rng.normal(0, 1, (6, 2, 3))
+    z[0, 0, 1:], z[1:3, :, 2] = NEVER, NEVER
+    group = np.arange(6) % 2
+    told = np.where(z > NEVER, BETA * z + OFFSET, -np.inf)
+    counts = rng.multinomial(2000, softmax(told, -1))
+    data = observed(z, counts, group, ("a", "b", "c"), ("one", "two"))
+    made = calibrate(data, 0.3)
+    assert abs(made.beta - BETA) < 4 * made.error["beta"]
+    logits = made.logits(z, group)
+    assert (logits[z == NEVER] == NEVER).all() and (np.abs(logits[z > NEVER]) < 10).all()
+    rest = [case for case in range(12) if case > 0]
+    apart = calibrate(data.chosen(np.array(rest)), 0.3)
+    np.testing.assert_allclose([made.beta, *made.offset], [apart.beta, *apart.offset], atol=1e-6)
+    assert np.isfinite(made.shifts()["kl"].to_numpy()).all()
+    counts[1, 0, 2] = 1
+    with pytest.raises(CalibrationError, match="'c' of archetype 1 in cell 0 was observed 1 times.* never"):
+        observed(z, counts, group, ("a", "b", "c"), ("one", "two"))
+    z32 = z.astype(np.float32)
+    correction = Correction("table", z32, group, 2, 0.5)
+    theta = {"table.beta": np.float32(2), "table.offset": np.ones(3, np.float32), "table.deviation": np.ones(6, "f4")}
+    for values in (theta, {name: jnp.asarray(value) for name, value in theta.items()}):
+        found = np.asarray(correction.values(values))
+        assert (found[z == NEVER] == NEVER).all()
+        np.testing.assert_allclose(found[z > NEVER], 2 * z32[z > NEVER] + 1.5, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.skipif("LPM_DATA" not in os.environ, reason="LPM_DATA is not set: OpinionQA's counts are not shipped")

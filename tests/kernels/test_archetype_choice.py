@@ -5,23 +5,28 @@ from __future__ import annotations
 import functools
 import itertools
 from dataclasses import replace
+from fractions import Fraction
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
 from scipy import stats
+from scipy.special import softmax
 
 from lpm.archetypes.contexts import Contexts, Variable, corners
 from lpm.archetypes.table import NEVER, Table
 from lpm.errors import InputError
 from lpm.kernels.decision.archetype_choice import (
     UNDEFINED,
+    chances,
     choice_of,
     given,
 )
-from lpm.kernels.decision.sources import Common, Friends, Prevalence, Source
-from lpm.network import Network
+from lpm.kernels.decision.sources import Common, Friends, Prevalence, Source, value_of
+from lpm.network import Network, layout
+from lpm.ops.neighbours import row_width
 
 from ..conftest import graph
 from .behaving import ACTIONS, ARCHETYPES, CONTEXTS, acted, people, small, table
@@ -126,6 +131,32 @@ def test_friends_are_the_share_of_contacts_who_acted():
     assert found[7] == action[7]
 
 
+@pytest.mark.parametrize(
+    "scales", [(0.1,), (1.0,), (0.0,), (0.1, 0.1), (0.12, 0.02), (1e-9, 1.0), (0.0, 0.4), (0.0, 0.0)]
+)
+def test_friends_are_a_share_of_contacts_whatever_is_left_of_them(scales: tuple[float, ...]):
+    """A common scale of all layers does not count, a layer's part of all does; rational arithmetic agent by agent."""
+    size, generator = 300, np.random.default_rng(11)
+    networks = [graph("erdos-renyi", size, mean_degree=degree, seed=i) for i, degree in enumerate((1.5, 4.0))]
+    action, present = generator.integers(0, 3, size).astype(np.uint8), generator.random(size) < 0.9
+    agents = {"id": jnp.arange(size), "action": jnp.asarray(action), "present": jnp.asarray(present)}
+    layers = {
+        f"layer {i}": replace(layout(networks[i], width=row_width()), scale=np.array([scale], np.float32))
+        for i, scale in enumerate(scales)
+    }
+    share = jax.jit(lambda agents, layers: value_of(Friends((1, 2)), {"agents": agents}, layers, 1))
+    found = np.asarray(share(agents, layers))
+    exact = [Fraction(float(np.float32(scale))) for scale in scales]
+    for agent in np.flatnonzero(present):
+        rows = [net.indices[net.indptr[agent] : net.indptr[agent + 1]] for net in networks[: len(scales)]]
+        known = sum((left * int(present[row].sum()) for left, row in zip(exact, rows, strict=True)), Fraction(0))
+        seen = sum((left * int((present & (action > 0))[row].sum()) for left, row in zip(exact, rows, strict=True)))
+        assert abs(found[agent] - (seen / known if known else 0)) < 2.0**-13  # 2^-16 times the ratio of degrees
+        if len(set(scales)) == 1 and known:  # nothing is rounded but the share
+            assert found[agent] == round(seen / known * 2**20) / 2**20
+    assert found[present].max() == (1 if any(scales) else 0) and not found[~present].any()
+
+
 def test_prevalence_counts_people_by_group():
     """Weighted shares of people in level 1 or 2, times 1,000, by group: 1/2 in one group, 1/4 in the other."""
     contexts = Contexts((Variable("cases", (0, 250.001, 499.99, 1000), "in 1,000", ""),))
@@ -171,6 +202,18 @@ def test_never_stays_never_and_beta_0_makes_the_rest_alike():
         counts = np.bincount(found, minlength=3)
         assert counts[2] == 0 and abs(counts[0] - 3_000) < 5 * 39
     assert (acted({"archetype": np.zeros(100, np.uint16)}, known=known, beta=100.0) == 0).all()
+
+
+def test_never_loses_to_any_allowed_action():
+    """At beta 1e3 allowed logits fall below `NEVER` itself; odds by softmax of the allowed ones in float64."""
+    logit = np.array([[[NEVER, -40.0, -40.001], [NEVER, NEVER, -9_000.0], [3.0, NEVER, -1.0]]], np.float32)
+    for beta, offset in ((1e3, 0.0), (1.0, np.array([50.0, -50.0, 0.0])), (0.0, 0.0)):
+        p = np.asarray(chances(jnp.asarray(logit), beta, offset, np.array([[10.0, 0.0, -10.0]])))
+        told = np.where(logit > NEVER, beta * logit.astype(float) + offset + np.array([10.0, 0.0, -10.0]), -np.inf)
+        assert (p[logit == NEVER] == 0).all() and np.abs(p - softmax(told, -1)).max() < 0.02  # float32 of 40,001
+        slope = jax.grad(lambda b, o=offset: chances(jnp.asarray(logit), b, o)[0, :, 2].sum())(jnp.float32(beta))
+        assert np.isfinite(slope)
+    assert np.asarray(chances(jnp.full((1, 1, 3), NEVER))) == pytest.approx(1 / 3)  # as `Table.probability`
 
 
 def test_kernels_of_a_table_are_made_once_and_say_what_they_read():

@@ -6,14 +6,15 @@ top_logprobs: 20, temperature: 0`. A server that tells no probabilities is asked
 Whatever may pass is tried again, a bounded number of times with growing pauses: time-outs, cut connections, 408, 409,
 425, 429 and 5xx (where the server says `Retry-After`, that long), broken JSON, answers of no use in form or size. A
 wrong address, key or model ends the build at once. The key comes from the environment, is sent in one header to this
-address only (no redirect is followed) and is struck out of whatever the server sends back.
+address only (no redirect is followed) and is struck out of the texts that the server sends back. A key that would
+cross a network in the clear is refused: an address on another machine has to be https://, or `LPM_LLM_HTTP` says
+"allow" (a network of one's own, a tunnel).
 """
 
 from __future__ import annotations
 
 import email.utils
 import json
-import os
 import re
 import time
 import weakref
@@ -25,22 +26,19 @@ from typing import Any, TypeVar
 import httpx
 
 from lpm.archetypes.providers.embedded import messages
+from lpm.archetypes.providers.keys import KEY as KEY
+from lpm.archetypes.providers.keys import LOOPBACK, clean, key_for, message
 from lpm.archetypes.providers.reading import of_samples, read
 from lpm.archetypes.questions import Answer, Permit, Question, Unanswered, at_will
 from lpm.errors import InputError
 
 T = TypeVar("T")
 
-KEY = "LPM_LLM_KEY"
-"""Environment variable that holds the key of the server."""
-
 LARGEST = 1 << 20
 """Bytes of a response that are read; that of one token with 20 alternatives has about 3,000."""
 
 PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 """Statuses after which another attempt may succeed."""
-
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Server:
@@ -84,7 +82,7 @@ class Server:
             sleep: How to wait; None = as the permit of a question does.
 
         Raises:
-            InputError: The URL is none, or carries a key.
+            InputError: The URL is none, or carries a key, or the key would be sent over http:// to another machine.
         """
         self._url = _address(url)
         if not model.strip():
@@ -94,9 +92,7 @@ class Server:
         self.identity: Mapping[str, str] = {"url": str(self._url), "model": model, "revision": revision}
         self._timeout, self._attempts, self._sleep = timeout, attempts, sleep
         self._pause, self._longest = pause, longest_pause
-        self._key = os.environ.get(KEY, "").strip()
-        if not self._key.isascii() or not self._key.isprintable():
-            raise InputError(f"{KEY}: expected a key of printable ASCII characters")
+        self._key = key_for(self._url.scheme, self._url.host)
         self._told = self._silent = False  # whether this server was found to tell probabilities, or to tell none
         headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
         self._client = httpx.Client(
@@ -201,11 +197,11 @@ class Server:
             status = response.status_code
             if status in PASSING:
                 raise _Later(f"status {status}", _waiting(response.headers.get("retry-after", "")))
-            text = self._struck(content.decode("utf-8", "replace"))
+            text = content.decode("utf-8", "replace")
             if status != 200:
                 return self._refused(status, text, wanted)
         try:
-            return json.loads(text)
+            return clean(json.loads(text), self._key)
         except (ValueError, RecursionError):
             raise Unanswered("invalid JSON") from None
 
@@ -217,12 +213,9 @@ class Server:
         """
         if status in (400, 422) and "logprobs" in text and "logprobs" in wanted:
             return {"choices": [{"message": {"content": ""}}]}
-        told = " ".join(text.split())[:200]
+        told = message(text, self._key)[:200]
         hint = f"; the key is read from {KEY}" if status in (401, 403) else ""
         raise InputError(f"provider server: {self._url} refuses with status {status}: {told!r}{hint}")
-
-    def _struck(self, text: str) -> str:
-        return text.replace(self._key, "[key]") if self._key else text
 
 
 class _Later(Exception):
@@ -263,11 +256,11 @@ def models(url: str, timeout: float = 10.0) -> Sequence[str]:
     """Return the names of the models that a server tells, () where it tells none.
 
     Raises:
-        InputError: The URL is none.
+        InputError: The URL is none, or the key would be sent over http:// to another machine.
     """
     address = _address(url)
     address = address.copy_with(path=address.path.removesuffix("/chat/completions") + "/models")
-    key = os.environ.get(KEY, "").strip()
+    key = key_for(address.scheme, address.host)
     try:
         headers = {"authorization": f"Bearer {key}"} if key else {}
         found: Any = httpx.get(address, headers=headers, timeout=timeout, trust_env=address.host not in LOOPBACK).json()
