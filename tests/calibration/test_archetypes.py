@@ -269,7 +269,7 @@ def test_what_is_never_done_stays_so():
         np.testing.assert_allclose(found[z > NEVER], 2 * z32[z > NEVER] + 1.5, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.skipif("LPM_DATA" not in os.environ, reason="LPM_DATA is not set: OpinionQA's counts are not shipped")
+@pytest.mark.skipif(not os.environ.get("LPM_DATA"), reason="LPM_DATA is not set: OpinionQA's counts are not shipped")
 def test_real_answers_of_the_other_waves():
     """Positions tell something of the other half's answers, everybody's answers to a question most (no chance in it).
 

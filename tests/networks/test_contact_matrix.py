@@ -81,7 +81,7 @@ def test_few_agents_hold_what_their_pairs_have_room_for(matrix_file: str) -> Non
 
 @pytest.mark.parametrize("setting", ["community", "school", "work"])
 def test_published_matrices_are_reproduced_by_age(setting: str) -> None:
-    if "LPM_DATA" not in os.environ:
+    if not os.environ.get("LPM_DATA"):
         pytest.skip("LPM_DATA (the folder of the published data) is not set")
     data = Path(os.environ["LPM_DATA"])
     reference = str(data / "population_nyc" / "age_distributions_New_York_state_85.csv")
