@@ -13,6 +13,9 @@ from lpm.parquet import write_bytes
 ROW = 14
 """Height of an archetype [px]."""
 
+LONGEST = 70
+"""Characters of an archetype's label."""
+
 MOST = 200
 """Archetypes that are drawn: those of most people."""
 
@@ -30,12 +33,14 @@ def figure(table: Table, title: str = "Chance by archetype and context") -> Any:
     chance = table.probability
     rows = np.argsort(-table.weight, kind="stable")[:MOST]
     across = [", ".join(f"{name} {value:g}" for name, value in cell.items()) for cell in table.contexts.cells()]
-    down = [f"{row}: {_short(str(table.archetypes['card'][int(row)]))}" for row in rows]
+    down = [f"{row}: {_short(table, int(row))}" for row in rows]
+    known = chance[np.isfinite(chance)]
+    span = {"cmin": float(known.min()), "cmax": float(known.max())} if known.size else {"cmin": 0.0, "cmax": 1.0}
     made: Figure = make_subplots(rows=1, cols=len(table.actions), subplot_titles=table.actions, shared_yaxes=True)
     for k in range(len(table.actions)):
         made.add_trace(
             Heatmap(
-                z=chance[rows][:, :, k], x=across or ["everywhere"], y=down, zmin=0, zmax=1, coloraxis="coloraxis",
+                z=chance[rows][:, :, k], x=across or ["everywhere"], y=down, coloraxis="coloraxis",
                 hovertemplate="%{y}<br>%{x}<br>chance %{z:.2f}<extra></extra>",
             ),
             row=1, col=k + 1,
@@ -43,7 +48,7 @@ def figure(table: Table, title: str = "Chance by archetype and context") -> Any:
     made.update_yaxes(autorange="reversed", automargin=True, tickfont={"size": 10})
     made.update_xaxes(tickangle=-60, automargin=True, tickfont={"size": 10})
     made.update_layout(
-        title=title, coloraxis={"colorscale": "Viridis", "cmin": 0, "cmax": 1, "colorbar": {"title": "chance"}},
+        title=title, coloraxis={"colorscale": "Viridis", **span, "colorbar": {"title": "chance"}},
         height=260 + ROW * max(len(rows), 12), template="plotly_white",
     )  # fmt: skip
     return made
@@ -60,6 +65,13 @@ def write_picture(table: Table, path: Path) -> Path:
     return write_bytes(path, figure(table, title).to_html(include_plotlyjs=True).encode())
 
 
-def _short(card: str) -> str:
-    line = " ".join(card.split())
-    return line if len(line) <= 60 else f"{line[:57]}..."
+def _short(table: Table, row: int) -> str:
+    """Return the values of the columns by which an archetype differs, or the beginning of its card."""
+    own = [n for n in table.archetypes.columns if n not in ("archetype", "weight", "agents", "card") and "." not in n]
+    told = ", ".join(_value(table.archetypes[name][row]) for name in own)
+    line = " ".join((told or str(table.archetypes["card"][row])).split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
+
+
+def _value(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
