@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
@@ -50,16 +51,31 @@ def data_folder() -> Path:
     return Path(folder)
 
 
-MOST_MAPPINGS = 20_000
-"""Memory mappings of this process at which compiled code is let go; the kernel of Linux ends them at 65,530."""
+MAPPINGS_OF_A_MODULE, MOST_MAPPINGS = 20_000, 40_000
+"""Memory mappings of this process at which compiled code is let go, after a module and within one; Linux ends a process
+at 65,530."""
+
+LOOKED = itertools.count(1)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def compiled_code_is_let_go() -> Generator[None]:
     """Every compiled function holds mappings: thousands of tests in one process would run out of them, and crash."""
     yield
+    _let_go(MAPPINGS_OF_A_MODULE)
+
+
+@pytest.fixture(autouse=True)
+def compiled_code_is_let_go_in_long_modules() -> Generator[None]:
+    """Look after every fourth test: a module of the full product compiles more than one process may hold."""
+    yield
+    if next(LOOKED) % 4 == 0:
+        _let_go(MOST_MAPPINGS)
+
+
+def _let_go(most: int) -> None:
     mappings = Path("/proc/self/maps")
-    if mappings.exists() and mappings.read_text().count("\n") > MOST_MAPPINGS:
+    if mappings.exists() and mappings.read_bytes().count(b"\n") > most:
         COMPILED.clear()
         jax.clear_caches()
         gc.collect()
