@@ -21,6 +21,7 @@ from pathlib import Path
 import polars as pl
 
 import lpm
+from lpm.scenarios import loader, resolved, settings
 
 AGENTS = max(50_000, int(os.environ.get("LPM_AGENTS", "200000")))
 QUICK = AGENTS < 100_000
@@ -64,8 +65,14 @@ print("figures:", "daily counts by borough" if data else "the weekly counts of t
 # random numbers.
 
 # %%
+scenario = "nyc-covid"
+if QUICK:  # three of its arms
+    few = settings.with_arms(loader.load(scenario), ["as it happened", "one week earlier", "no orders"])
+    (PLACE / "few").mkdir()
+    resolved.write(few, PLACE / "few")
+    scenario = PLACE / "few" / "scenario.toml"
 folder = lpm.calibrate(
-    "nyc-covid",
+    scenario,
     agents=AGENTS,
     data=data,
     until=ORIGINS,
