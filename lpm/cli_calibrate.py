@@ -18,7 +18,7 @@ def calibrate(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Figures (.csv, .parquet): metric, start, end (dates or steps), group, value (sd: no counts); else [data].",
+            help="Figures (.csv, .parquet): metric, start, end (dates or steps), group, value, sd; else [data].",
         ),
     ] = None,
     fit: Annotated[
