@@ -32,9 +32,9 @@ BEGINNINGS: dict[str, dict[str, float]] = {"message": {"exposure": 0.0}, "seir":
 of posts, so that everybody posts at the next visit, whoever the neighbours are; of contacts that activity and presence
 drawn within theirs leave (a sixteenth of all, where both sides count), half give nobody a disease in five days."""
 
-UNMOVED = {"persuasion", "axelrod"}
-"""Kernels that half the contacts leave as they are among these people: only shares of the sides count where `crowd` is
-0; cultures drawn within their bounds have nothing in common, so that nobody takes anything over."""
+UNMOVED = {"archetype-choice", "persuasion", "axelrod"}
+"""Kernels that half the contacts leave as they are among these people: of friends, and of the sides where `crowd` is 0,
+only shares count; cultures drawn within their bounds have nothing in common, so that nobody takes anything over."""
 
 
 def mirrored(network: Network) -> Network:
