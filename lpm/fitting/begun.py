@@ -1,7 +1,7 @@
 """With which options a fit was begun: whoever goes on with it has to ask for the same.
 
-A fit writes `asked.json` into its folder before anything is simulated, and `--resume` compares it with what is asked
-for now. `--diagnose` and what is shown on the way may differ: they change nothing of what is found.
+A fit writes `asked.json` into its folder before anything is simulated, and `--resume` compares what it is given with
+that. `--diagnose` and what is shown on the way may differ: they change nothing of what is found.
 """
 
 from __future__ import annotations

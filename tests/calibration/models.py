@@ -114,7 +114,7 @@ EPIDEMIC = Space({
 def epidemic_problem(
     space: Space = EPIDEMIC, people: int = 1000, steps: int = 40, metric: str = "cases", **options: Any
 ) -> Problem:
-    """Return the epidemic with one value a step; its observed values are placeholders of 1."""
+    """Return the epidemic with one value a step; all its observed values are 1."""
     static = jnp.zeros((steps, people), jnp.uint8)
     groups = {"infected": ["all"], "cases": ["all"]}
     observation = Observation((series(metric, np.ones(steps), flow=metric == "cases", **options),))
