@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from lpm.calling import calibrate as calibrate
     from lpm.calling import run as run
+    from lpm.calling import sweep as sweep
     from lpm.errors import Fault as Fault
     from lpm.errors import InputError as InputError
     from lpm.kernel import Kernel as Kernel
@@ -43,10 +44,11 @@ _HOME = {
     "Population": "lpm.population",
     "run": "lpm.calling",
     "calibrate": "lpm.calling",
+    "sweep": "lpm.calling",
 }
 __all__ = [
     "Fault", "InputError", "Kernel", "parameter", "register", "Network", "Column", "Population", "run",
-    "calibrate", "__version__",
+    "calibrate", "sweep", "__version__",
 ]  # fmt: skip
 
 

@@ -1,27 +1,13 @@
-"""`lpm.run`: what `lpm run` does, from Python. Whatever is given that does not fit is told in one line, by keyword."""
+"""`lpm.run`, `lpm.calibrate` and `lpm.sweep`: the commands from Python. What does not fit is told by keyword."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from lpm import asking
-from lpm.errors import CheckpointError, Fault, InputError
-from lpm.given import LARGEST, MOST_SEEDS, seeds_of, shown, whole
-
-_FLAGS = ("resume", "overwrite", "quiet", "save_agents")
-_OPTIONS = (
-    "agents", "steps", "seeds", "draws", "arms", "set", "out", "overwrite", "backend", "devices", "checkpoint-every",
-    "resume", "save-agents", "quiet", "data", "fit", "until", "starts",
-)  # fmt: skip
-_OPTION = rf"(?<![^\s(])--(?P<option>{'|'.join(_OPTIONS)})(?![\w-])"
-_QUOTED = r"""(?<!\w)(?P<quote>['"]).*?(?P=quote)(?!\w)"""
-_AS_IT_IS = r"\blpm run .*|; there are: .*"
-"""What a line can hold: an option; a text in quotes, which an apostrophe does not end; a command; names that exist."""
+from lpm.keywords import axes, by_keyword, misfit, name_of, path_of, sets, some_seeds, texts, whole
 
 
 def run(
@@ -41,6 +27,9 @@ def run(
     resume: bool = False,
     save_agents: bool = False,
     quiet: bool = False,
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process_id: int | None = None,
 ) -> Path:
     """Run a scenario, as the command `lpm run` does, and return the folder of its results.
 
@@ -55,11 +44,15 @@ def run(
         out: Folder for the results; `runs/<name>-<n>` unless given.
         overwrite: Put the run in the place of the one that `out` holds, if it holds one.
         backend: "auto", "xla", "numba" or "pallas".
-        devices: Number of devices; None = all accelerators, or one CPU.
+        devices: Number of devices (of each process); None = all accelerators, or one CPU.
         checkpoint_every: Steps between checkpoints.
         resume: Go on with what `out` holds.
         save_agents: Keep the agents in `agents.parquet`.
         quiet: Show no progress on stderr.
+        coordinator: "host:port" where process 0 of a run in many processes is met; each is called with the same
+            arguments but `process_id`, before jax is used.
+        processes: How many processes there are.
+        process_id: Which one this is, from 0 on.
 
     Returns:
         The folder, with `trajectory.parquet`, `effects.parquet`, `run.json` and `report.html`.
@@ -72,20 +65,23 @@ def run(
     flags = {"resume": resume, "overwrite": overwrite, "save_agents": save_agents, "quiet": quiet}
     for name, flag in flags.items():
         if not isinstance(flag, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise _misfit(name, "True or False", flag)
-    with _by_keyword([*(set if isinstance(set, Mapping | list | tuple) else [set]), scenario, out, draws]):
+            raise misfit(name, "True or False", flag)
+    with by_keyword([*(set if isinstance(set, Mapping | list | tuple) else [set]), scenario, out, draws]):
         return asking.run(
-            _path(scenario, "scenario", "a built-in name or the path of a TOML file"),
-            agents=_whole(agents, "agents"),
-            steps=_whole(steps, "steps"),
-            seeds=_seeds(seeds),
-            draws=None if draws is None else _path(draws, "draws", "'prior' or the path of a file"),
-            arms=None if arms is None else _texts(arms, "arms", "a list of names", ",", least=1),
-            set=_sets(set),
-            out=None if out is None else _path(out, "out", "the path of a folder"),
-            backend=None if backend is None else _name(backend, "backend"),
-            devices=_whole(devices, "devices"),
-            checkpoint_every=_whole(checkpoint_every, "checkpoint_every"),
+            path_of(scenario, "scenario", "a built-in name or the path of a TOML file"),
+            agents=whole(agents, "agents"),
+            steps=whole(steps, "steps"),
+            seeds=some_seeds(seeds),
+            draws=None if draws is None else path_of(draws, "draws", "'prior' or the path of a file"),
+            arms=None if arms is None else texts(arms, "arms", "a list of names", ",", least=1),
+            set=sets(set),
+            out=None if out is None else path_of(out, "out", "the path of a folder"),
+            backend=None if backend is None else name_of(backend, "backend"),
+            devices=whole(devices, "devices"),
+            checkpoint_every=whole(checkpoint_every, "checkpoint_every"),
+            coordinator=None if coordinator is None else name_of(coordinator, "coordinator"),
+            processes=whole(processes, "processes"),
+            process_id=whole(process_id, "process_id"),
             **flags,
         )
 
@@ -138,130 +134,116 @@ def calibrate(
     """
     for name, flag in {"diagnose": diagnose, "resume": resume, "quiet": quiet}.items():
         if not isinstance(flag, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise _misfit(name, "True or False", flag)
-    with _by_keyword([*(set if isinstance(set, Mapping | list | tuple) else [set]), scenario, out, data]):
+            raise misfit(name, "True or False", flag)
+    with by_keyword([*(set if isinstance(set, Mapping | list | tuple) else [set]), scenario, out, data]):
         return asking.calibrate(
-            _path(scenario, "scenario", "a built-in name or the path of a TOML file"),
-            data=None if data is None else _path(data, "data", "the path of a file"),
-            fit=None if fit is None else _texts(fit, "fit", "a list of paths", ",", least=1),
-            until=None if until is None else _texts(until, "until", "a list of dates", ",", least=1),
-            agents=_whole(agents, "agents"),
-            seeds=_whole(seeds, "seeds") or 1,
-            starts=_whole(starts, "starts") or 1,
-            draws=_whole(draws, "draws") or 1,
+            path_of(scenario, "scenario", "a built-in name or the path of a TOML file"),
+            data=None if data is None else path_of(data, "data", "the path of a file"),
+            fit=None if fit is None else texts(fit, "fit", "a list of paths", ",", least=1),
+            until=None if until is None else texts(until, "until", "a list of dates", ",", least=1),
+            agents=whole(agents, "agents"),
+            seeds=whole(seeds, "seeds") or 1,
+            starts=whole(starts, "starts") or 1,
+            draws=whole(draws, "draws") or 1,
             posterior=posterior,
             diagnose=diagnose,
-            set=_sets(set),
-            out=None if out is None else _path(out, "out", "the path of a folder"),
+            set=sets(set),
+            out=None if out is None else path_of(out, "out", "the path of a folder"),
             resume=resume,
             quiet=quiet,
         )
 
 
-def _misfit(name: str, expected: str, given: Any) -> InputError:
-    return InputError(f"{name}: expected {expected}, got {shown(given)}")
-
-
-def _plain(value: Any) -> Any:
-    """Return a number or array of numpy (or another array library) as Python has it; no time (NaT) stays what it is."""
-    plain = value.tolist() if hasattr(value, "dtype") and hasattr(value, "tolist") else value
-    return value if plain is None else plain
-
-
-def _whole(value: Any, name: str) -> int | None:
-    """Return a whole number: 1000, 1e3, numpy's, or a text that `--agents` takes as well."""
-    value = _plain(value)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise _misfit(name, "a whole number", value)
-    if isinstance(value, str):
-        return whole(value, name)
-    if isinstance(value, float) and not value.is_integer():
-        raise _misfit(name, "a whole number", value)
-    if not 1 <= value <= LARGEST:
-        raise _misfit(name, f"1 to {LARGEST}", value)
-    return int(value)
-
-
-def _seeds(value: Any) -> int | list[int] | None:
-    value = _plain(value)
-    if isinstance(value, str):
-        return seeds_of(value)
-    if isinstance(value, list | tuple | range):
-        if value[MOST_SEEDS:]:
-            raise InputError(f"seeds: expected at most {MOST_SEEDS:,} seeds, got more")
-        found = [_plain(each) for each in cast("Sequence[Any]", value)]
-        for each in found:
-            if isinstance(each, bool) or not isinstance(each, int) or not 0 <= each <= LARGEST:
-                raise _misfit("seeds", "a number of seeds, or a list of whole numbers from 0 on", each)
-        return found
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise _misfit("seeds", "a number of seeds, or a list of them", value)
-    return _whole(value, "seeds")
-
-
-def _path(value: Any, name: str, expected: str) -> str:
-    if not isinstance(value, str | os.PathLike):
-        raise _misfit(name, expected, value)
-    return os.fsdecode(cast("os.PathLike[str]", value))
-
-
-def _name(value: Any, name: str) -> str:
-    if not isinstance(value, str):
-        raise _misfit(name, "a name", value)
-    return value
-
-
-def _texts(value: Any, name: str, expected: str, separator: str | None = None, least: int = 0) -> list[str]:
-    """Return a list of texts; one text is a list of one, or of its parts."""
-    if isinstance(value, str):
-        return value.split(separator) if separator else [value]
-    given = [*cast("Sequence[Any]", value)] if isinstance(value, list | tuple) else None
-    if given is None or len(given) < least or not all(isinstance(each, str) for each in given):
-        raise _misfit(name, expected, value)
-    return cast("list[str]", given)
-
-
-def _sets(value: Any) -> Mapping[str, Any] | list[str]:
-    if isinstance(value, Mapping):
-        table = cast("Mapping[Any, Any]", value)
-        for path in table:
-            if not isinstance(path, str):
-                raise _misfit("set", "paths such as 'sir.beta'", path)
-        return {path: _plain(each) for path, each in table.items()}
-    return _texts(value, "set", "values by path ({'sir.beta': 0.1}) or texts ('sir.beta=0.1')")
-
-
-@contextlib.contextmanager
-def _by_keyword(given: Sequence[Any]) -> Generator[None]:
-    """Tell errors by the keywords of `run` where they name options of the command line, and leave given texts alone."""
-    try:
-        yield
-    except InputError as error:
-        kind = CheckpointError if isinstance(error, CheckpointError) else InputError
-        raise kind(_said(str(error), given)) from error.__cause__
-    except Fault as error:
-        raise Fault(_said(str(error), given)) from error.__cause__
-    except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(_said(str(stop), given)) from None
-
-
-def _said(line: str, given: Sequence[Any]) -> str:
-    """Return a line with "--set sir.beta" as "set sir.beta", and "--resume" inside it as "resume=True".
+def sweep(
+    scenario: str | Path,
+    *,
+    grid: Mapping[str, Sequence[Any]] | None = None,
+    sobol: int | None = None,
+    morris: int | None = None,
+    ranges: Mapping[str, tuple[Any, ...]] | None = None,
+    table: str | Path | None = None,
+    seeds: int | Sequence[int] | None = None,
+    arms: str | Sequence[str] | None = None,
+    agents: int | None = None,
+    steps: int | None = None,
+    set: Mapping[str, Any] | Sequence[str] | str = (),
+    backend: str | None = None,
+    out: str | Path | None = None,
+    summary: bool = False,
+    workers: int | None = None,
+    ray: str | None = None,
+    shard: str | None = None,
+    memory: str | None = None,
+    resume: bool = False,
+    refine: int | None = None,
+    predict: int | None = None,
+    metric: str | None = None,
+    quiet: bool = False,
+) -> Path:
+    """Run a scenario at many values of its parameters, as the command `lpm sweep` does, and return the folder.
 
     Args:
-        line: The line.
-        given: Paths of files and of values, which the line may hold without quotes.
+        scenario: A built-in name, the path of a TOML file, or the folder of a sweep to go on with.
+        grid: Values by path ({"sir.beta": [0.02, 0.05], "contacts.scale": np.linspace(0.5, 1, 6)}): all combinations.
+        sobol: N of a Sobol design over `ranges`, a power of two: N (paths + 2) runs.
+        morris: N trajectories of elementary effects over `ranges`: N (paths + 1) runs.
+        ranges: Ends by path ({"sir.beta": (0.02, 0.1), "sir.gamma": (0.05, 0.5, "log")}).
+        table: A .csv or .parquet file: a column a path, a row a run.
+        seeds: How many seeds every run has, or which ones.
+        arms: Only these arms.
+        agents: Number of agents.
+        steps: Number of steps.
+        set: Values by path that all runs share.
+        backend: "auto", "xla", "numba" or "pallas".
+        out: Folder; `runs/<name>-sweep-<n>` unless given.
+        summary: Keep totals, peaks and finals of every run, not every step.
+        workers: Processes of this machine.
+        ray: Address of a Ray cluster ("local": one on this machine).
+        shard: "i/n": only the i-th of n equal shares of the runs.
+        memory: Memory that a process may use ("2GB"); None = what there is.
+        resume: Go on with what `out` holds.
+        refine: Add so many runs where the surface is least sure; `scenario` is the folder of a finished sweep.
+        predict: Predict at so many agents, from a sweep of "population.size".
+        metric: What `refine` and `predict` look at ("attack_rate.final"); None = the headline.
+        quiet: Show no progress on stderr.
+
+    Returns:
+        The folder, with `design.parquet`, `summary.parquet`, `trajectory.parquet`, `runs.parquet`, `indices.parquet`,
+        `sweep.json` and `report.html`.
+
+    Raises:
+        InputError: Something that does not fit, in one line.
+        Fault: What the machine did not do, such as a full disk; finished runs are kept.
+        KeyboardInterrupt: Stopped; its message says what is kept.
     """
-    texts = [str(each) for each in given if isinstance(each, str | os.PathLike)]
-    forms = {form for text in texts for form in (text.split("=")[0], text, str(Path(text)), Path(text).stem)}
-    kept = [re.escape(form) for form in sorted(forms, key=len, reverse=True) if re.search(_OPTION, form)]
+    for name, flag in {"summary": summary, "resume": resume, "quiet": quiet}.items():
+        if not isinstance(flag, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise misfit(name, "True or False", flag)
+    from lpm import sweeping
 
-    def keyword(found: re.Match[str]) -> str:
-        if found.group("option") is None:
-            return found.group()
-        name = found.group("option").replace("-", "_")
-        return f"{name}=True" if name in _FLAGS and found.start() else name
-
-    return re.sub("|".join([*kept, _AS_IT_IS, _QUOTED, _OPTION]), keyword, line)
+    with by_keyword([*(set if isinstance(set, Mapping | list | tuple) else [set]), scenario, out, table]):
+        return sweeping.sweep(
+            path_of(scenario, "scenario", "a built-in name, or the path of a TOML file or of a sweep's folder"),
+            grid=axes(grid, "grid"),
+            ranges=axes(ranges, "ranges"),
+            sobol=whole(sobol, "sobol"),
+            morris=whole(morris, "morris"),
+            table=None if table is None else Path(path_of(table, "table", "the path of a file")),
+            seeds=some_seeds(seeds),
+            arms=None if arms is None else texts(arms, "arms", "a list of names", ",", least=1),
+            agents=whole(agents, "agents"),
+            steps=whole(steps, "steps"),
+            set=sets(set),
+            backend=None if backend is None else name_of(backend, "backend"),
+            out=None if out is None else path_of(out, "out", "the path of a folder"),
+            summary=summary,
+            workers=whole(workers, "workers"),
+            ray=None if ray is None else name_of(ray, "ray"),
+            shard=None if shard is None else name_of(shard, "shard"),
+            memory=None if memory is None else str(memory),
+            resume=resume,
+            refine=whole(refine, "refine"),
+            predict=whole(predict, "predict"),
+            metric=None if metric is None else name_of(metric, "metric"),
+            quiet=quiet,
+        )

@@ -14,10 +14,13 @@ from typing import Annotated, Any
 
 import typer
 
+from lpm import cluster
 from lpm.cli_archetypes import commands as archetypes_commands
 from lpm.cli_calibrate import calibrate
 from lpm.cli_data import commands as data_commands
 from lpm.cli_llm import commands as llm_commands
+from lpm.cli_run import Stopped, run
+from lpm.cli_sweep import sweep
 from lpm.errors import Fault, InputError
 
 app = typer.Typer(
@@ -33,11 +36,8 @@ app = typer.Typer(
 )
 for _name, _commands in (("data", data_commands), ("archetypes", archetypes_commands), ("llm", llm_commands)):
     app.add_typer(_commands, name=_name)
-app.command()(calibrate)
-
-
-class Stopped(Exception):
-    """A run was stopped by Ctrl-C; the message says what is kept."""
+for _command in (calibrate, sweep):
+    app.command()(_command)
 
 
 def _flag(name: str, told: str) -> Any:
@@ -87,82 +87,7 @@ def show(
     terminal.show_sheet(catalogue.sheet(name))
 
 
-@app.command()
-def run(
-    scenario: Annotated[str, typer.Argument(help="A built-in name (see lpm list) or the path of a TOML file.")],
-    agents: Annotated[
-        str | None,
-        typer.Option(metavar="N", help="Number of agents (100000 or 1e5); each stands for more people the fewer."),
-    ] = None,
-    steps: Annotated[str | None, typer.Option(metavar="N", help="Number of steps; shorter for a quick look.")] = None,
-    seeds: Annotated[
-        str | None, typer.Option(metavar="N", help="How many seeds (4: seeds 0 to 3), or which ones (3,5,8).")
-    ] = None,
-    draws: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Parameter uncertainty: 'prior' (--set holds fixed), or a row per seed."),
-    ] = None,
-    arms: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Only these arms; effects are against the first of them.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="PATH=V", help="Change one value: seir.beta=0.03, community.scale=0.5."),
-    ] = None,
-    out: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Folder for the results (runs/<name>-<n> unless given).")
-    ] = None,
-    backend: Annotated[
-        str | None, typer.Option(metavar="NAME", help="auto, xla, numba or pallas: what the hot loops run on.")
-    ] = None,
-    devices: Annotated[str | None, typer.Option(metavar="N", help="Number of devices; on a CPU, parts of it.")] = None,
-    checkpoint_every: Annotated[
-        str | None, typer.Option(metavar="N", help="Steps between checkpoints, for --resume.")
-    ] = None,
-    resume: Annotated[bool, _flag("--resume", "Go on with what --out holds.")] = False,
-    save_agents: Annotated[bool, _flag("--save-agents", "Keep the agents in agents.parquet.")] = False,
-    overwrite: Annotated[bool, _flag("--overwrite", "Replace the run that --out holds.")] = False,
-    quiet: Annotated[bool, _flag("--quiet", "No progress, no summary: only the folder's path.")] = False,
-) -> None:
-    """Run a scenario: all its arms, all seeds, and write report.html.
-
-    For example
-
-    lpm run nyc-covid
-
-    lpm run nyc-covid --agents 100000 --seeds 8 --arms "as it happened,no orders"
-
-    lpm run my-scenario.toml --set sir.beta=0.03 --checkpoint-every 50 --out runs/a   (with --resume after a stop)
-    """
-    from lpm import asking, given
-
-    parts, every = given.whole(devices, "--devices"), given.whole(checkpoint_every, "--checkpoint-every")
-    try:
-        done = asking.run(
-            scenario,
-            agents=given.whole(agents, "--agents"),
-            steps=given.whole(steps, "--steps"),
-            seeds=None if seeds is None else given.seeds_of(seeds),
-            draws=draws,
-            arms=None if arms is None else arms.split(","),
-            set=set_ or (),
-            out=out,
-            overwrite=overwrite,
-            backend=backend,
-            devices=parts,
-            checkpoint_every=every,
-            resume=resume,
-            save_agents=save_agents,
-            quiet=quiet,
-        )
-    except KeyboardInterrupt as stop:
-        raise Stopped(str(stop) or "stopped") from None
-    from lpm import terminal
-
-    if quiet:
-        print(done)
-    else:
-        terminal.show_summary(done)
+app.command()(run)
 
 
 @app.command()
@@ -268,6 +193,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 or 2.
     """
+    status = _main(arguments)
+    if arguments is None and cluster.torn():  # what is left of a broken runtime waits for processes that are gone
+        sys.stdout.flush()
+        os._exit(status)
+    return status
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     command = typer.main.get_command(app)
     try:
         given = sys.argv[1:] if arguments is None else list(arguments)

@@ -10,6 +10,7 @@ import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import polars as pl
 
@@ -100,3 +101,37 @@ def intact(path: Path) -> bytes:
     if whole.encode() != content[start:end]:
         raise InputError(f"{path}: corrupt parquet file: its bytes are not those that lpm wrote")
     return content
+
+
+def sink_frame(path: Path, rows: pl.LazyFrame, metadata: Mapping[str, str] | None = None) -> Path:
+    """Write a parquet file as `write_frame` does, without holding its rows in memory all at once.
+
+    Raises:
+        InputError: As `write_bytes`.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        rows.sink_parquet(beside, compression="zstd", metadata={**(metadata or {}), "lpm": BLANK.decode()})
+        with beside.open("r+b") as file:
+            digest, start = hashlib.sha256(), _mark(file)
+            file.seek(0)
+            while block := file.read(1 << 20):
+                digest.update(block)
+            file.seek(start)
+            file.write(digest.hexdigest().encode())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    return path
+
+
+def _mark(file: BinaryIO) -> int:
+    """Return where the digest belongs in a parquet file: metadata are at its end."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(-8, os.SEEK_END)
+    footer = int.from_bytes(file.read(4), "little") + 8
+    file.seek(size - footer)
+    return size - footer + file.read(footer).rindex(BLANK) + len(MARK)

@@ -36,7 +36,8 @@ def console() -> Console:
     return Console(highlight=False, width=PLAIN_WIDTH)
 
 
-def _table(*headings: str, title: str | None = None) -> Table:
+def plain_table(*headings: str, title: str | None = None) -> Table:
+    """Return a table without lines, with these headings."""
     table = Table(title=title, box=None, header_style="bold", title_justify="left", pad_edge=False)
     for heading in headings:
         table.add_column(heading, overflow="fold")
@@ -68,14 +69,14 @@ def show_sheet(sheet: Sheet) -> None:
     headings = ["parameter", "value", "unit", "bounds", "meaning", "prior", "source"]
     cells = [(r.path, r.value, r.unit, r.bounds, r.meaning, r.prior, noted(r.source)) for r in sheet.rows]
     kept = [index for index, name in enumerate(headings) if name != "prior" or any(row[index] for row in cells)]
-    table = _table(*(headings[index] for index in kept))
+    table = plain_table(*(headings[index] for index in kept))
     for row in cells:
         table.add_row(*(Text(row[index]) for index in kept))
     screen.print(table)
     for listing in sheet.listings:
         screen.print()
         screen.print(Text(listing.title, style="bold"))
-        table = _table(*listing.headings)
+        table = plain_table(*listing.headings)
         for row in listing.rows:
             told = zip(listing.headings, row, strict=True)
             table.add_row(*(Text(noted(text) if heading == "source" else text) for heading, text in told))
@@ -89,7 +90,7 @@ def show_data(datasets: Mapping[str, Dataset]) -> None:
     from lpm.data import here
 
     screen = console()
-    table = _table("data set", "size", "sha256", "here", "from")
+    table = plain_table("data set", "size", "sha256", "here", "from")
     origins: dict[str, int] = {}
     for each in datasets.values():
         origin = f"github.com/{each.repository} at {each.commit[:10]}; licence: {each.licence}"
@@ -110,7 +111,7 @@ def _bytes(count: int) -> str:
 
 def show_health(found: Mapping[str, Any]) -> None:
     """Print what `lpm doctor` found."""
-    table = _table("what", "found")
+    table = plain_table("what", "found")
     for name, value in found.items():
         if isinstance(value, Mapping):
             for key, each in cast("Mapping[str, Any]", value).items():

@@ -1,0 +1,1 @@
+"""Tests of sweeps: what is made of the files, against closed forms and formulas in place of simulations."""
