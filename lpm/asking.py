@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from lpm import arrival, cluster
 from lpm.errors import InputError, unknown
 from lpm.given import LARGEST, check_value, one_of, shown, text
 
 if TYPE_CHECKING:
+    from lpm.scenarios.options import RunOptions
     from lpm.scenarios.schema import Scenario
 
 BACKENDS = ("auto", "xla", "numba", "pallas")
@@ -45,6 +47,9 @@ def run(
     resume: bool = False,
     save_agents: bool = False,
     quiet: bool = False,
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process_id: int | None = None,
 ) -> Path:
     """Run a scenario and return the folder of its results; `lpm.calling.run` says what the arguments are.
 
@@ -59,9 +64,8 @@ def run(
         if not 1 <= devices <= MOST_DEVICES:
             raise InputError(f"--devices: expected 1 to {MOST_DEVICES}, got {devices}")
         force_devices(devices)
-    from lpm import progress
-    from lpm.scenarios import execution, outputs, replacement
-    from lpm.scenarios.checks import check_run
+    place = arrival.placed(coordinator, processes, process_id)
+    from lpm.scenarios import agreement
     from lpm.scenarios.options import RunOptions
 
     for flag, given in (("--resume", resume), ("--overwrite", overwrite)):
@@ -74,19 +78,43 @@ def run(
     asked = chosen(
         str(scenario), agents=agents, steps=steps, seeds=seeds, draws=file, arms=arms, sets=set, backend=backend
     )
-    folder = outputs.default(asked.name) if out is None else _folder(Path(out))
-    if overwrite:
-        replacement.check(folder, str(scenario), *([file] if file else []))
-        check_run(asked)
+    same = {"devices": devices, "checkpoint_every": checkpoint_every, "resume": resume, "save_agents": save_agents}
+    facts = {} if place is None else agreement.facts(asked, **same)
+    with cluster.joined(place, facts):
+        folder = _checked(asked, out, overwrite, resume, (str(scenario), *([file] if file else [])))
+        options = RunOptions(folder, devices, checkpoint_every, resume, save_agents, quiet)
+        return _carried_out(asked, options, overwrite)
+
+
+def _checked(asked: Scenario, out: str | Path | None, overwrite: bool, resume: bool, needed: Sequence[str]) -> Path:
+    """Return the folder for the results, when the first process has found it fit."""
+    from lpm.scenarios import outputs, replacement
+    from lpm.scenarios.checks import check_run
+
+    if out is None:
+        folder = Path(cluster.told(str(outputs.default(asked.name))))
     else:
-        outputs.check(folder, asked, resume=resume)
-    options = RunOptions(folder, devices, checkpoint_every, resume, save_agents, quiet)
+        folder = _folder(Path(out))
+    if cluster.is_first():
+        if overwrite:
+            replacement.check(folder, *needed)
+            check_run(asked)
+        else:
+            outputs.check(folder, asked, resume=resume)
+    return folder
+
+
+def _carried_out(asked: Scenario, options: RunOptions, overwrite: bool) -> Path:
+    from lpm import progress
+    from lpm.scenarios import execution, replacement
+
+    first = cluster.is_first()
+    instead = replacement.instead(options.out) if overwrite and first else contextlib.nullcontext()
     try:
-        with replacement.instead(folder) if overwrite else contextlib.nullcontext():
-            with progress.bar(quiet) as told, progress.heeding(told) as heeded:
-                return execution.run(asked, options, heeded)
+        with instead, progress.bar(options.quiet or not first) as told, progress.heeding(told) as heeded:
+            return execution.run(asked, options, heeded)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(_ended(execution.kept(folder, asked), checkpoint_every)) from None
+        raise KeyboardInterrupt(_ended(execution.kept(options.out, asked), options.checkpoint_every)) from None
 
 
 def _folder(out: Path) -> Path:
@@ -171,11 +199,15 @@ def force_devices(count: int) -> None:
 
 
 def report(folder: Path) -> Path:
-    """Write the report of a run, or of a fit, again and return its path.
+    """Write the report of a run, of a fit or of a sweep again and return its path.
 
     Raises:
         InputError: The folder is of neither, or what it holds is damaged.
     """
+    if os.path.isfile(folder / "sweep.json"):
+        from lpm.sweeps import report as of_sweep
+
+        return of_sweep.write_report(folder)
     if os.path.isfile(folder / "fit.json"):  # unlike Path.is_file, false for a name that is too long
         from lpm.calibration import report as of_fit
 

@@ -91,8 +91,8 @@ app.command()(run)
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="Folder of a run or of a fit.")]) -> None:
-    """Write DIR/report.html again from the files of a run or of a fit.
+def report(folder: Annotated[Path, typer.Argument(help="Folder of a run, a fit or a sweep.")]) -> None:
+    """Write DIR/report.html again from the files of a run, a fit or a sweep.
 
     Example: lpm report runs/nyc-covid-1
     """

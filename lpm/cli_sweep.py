@@ -18,7 +18,7 @@ def sweep(
     ],
     ranges: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PATH=RANGE]...", help="More axes: path=low:high[:count][:log], or path=a,b,c."),
+        typer.Argument(metavar="PATH=RANGE", help="More axes: path=low:high[:count][:log], or path=a,b,c."),
     ] = None,
     grid: Annotated[
         list[str] | None,
@@ -48,7 +48,7 @@ def sweep(
     summary: Annotated[bool, _flag("--summary", "Keep totals, peaks and finals of a run, not every step.")] = False,
     workers: Annotated[str | None, typer.Option(metavar="N", help="Processes of this machine.")] = None,
     ray: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="A Ray cluster ('local': one on this machine); lpm[cluster].")
+        str | None, typer.Option(metavar="ADDRESS", help="A Ray cluster ('local': one of this machine's).")
     ] = None,
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="The I-th of N shares, for array jobs; --gather joins them.")

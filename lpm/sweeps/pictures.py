@@ -25,7 +25,7 @@ from lpm.sweeps.surface import Surface, surface
 NUMBERS = 400_000
 """Most figures of curves and maps in the page, about 3 MB."""
 
-SURFACES = 6
+SURFACES = 4
 """Most surfaces fitted for a page, about a second each: of the headline in every arm, then of other measures."""
 
 POINTS, CELLS = 31, 17

@@ -141,7 +141,8 @@ def _matters(outcome: Outcome, found: Sensitivity) -> str:
     lede += (
         "Right: effects of a parameter moved alone, over its whole range. To the right: large effects. High up: "
         "effects that differ from place to place, by interaction or curvature; above the dotted line they differ by "
-        f"more than their size. Bars: 95{PER_CENT} intervals, from resamples of the design; results are means over the seeds."
+        f"more than their size. Bars: 95{PER_CENT} intervals, from resamples of the design; results are means over "
+        "the seeds."
     )
     return (
         f'<p class="lede">{lede}</p><div class="grid two">'
@@ -216,8 +217,8 @@ def _sizes(laws: list[Law], why: str) -> str:
         told = f'<p class="note">The law does not fit {names}: the intervals there are widened by the misfit.</p>'
     return (
         f'<p class="lede">y(N) = a + b N<sup>\u2212c</sup>, fitted to the sizes up to {scaling.MOST:,} and averaged '
-        f"over c from 0.2 to 2; points: means over the seeds with their 95{PER_CENT} interval, hollow where they were not "
-        f'fitted.</p>{told}<h3><span class="measure-name"></span> <span class="unit arm-name"></span></h3>'
+        f"over c from 0.2 to 2; points: means over the seeds with their 95{PER_CENT} interval, hollow where they were "
+        f'not fitted.</p>{told}<h3><span class="measure-name"></span> <span class="unit arm-name"></span></h3>'
         '<div class="chart" id="law"></div>'
     )
 
