@@ -14,6 +14,9 @@ from lpm.given import shown
 
 Scale = Literal["linear", "log", "values"]
 
+WHOLE = ("population.size", "steps")
+"""Paths of whole numbers: values between the ends of an axis are rounded."""
+
 MOST_VALUES = 100_000
 """Most values on one axis."""
 
@@ -40,8 +43,10 @@ class Axis:
         """Return the values at shares of the way from `low` to `high`, float64."""
         assert self.low is not None and self.high is not None
         if self.scale == "log":
-            return np.exp(np.log(self.low) + share * (np.log(self.high) - np.log(self.low)))
-        return self.low + share * (self.high - self.low)
+            found = np.exp(np.log(self.low) + share * (np.log(self.high) - np.log(self.low)))
+        else:
+            found = self.low + share * (self.high - self.low)
+        return np.round(found) if self.path in WHOLE else found
 
 
 def axis(text: str, option: str, *, counted: bool) -> Axis:
@@ -100,7 +105,7 @@ def grid(ends: Axis, count: int) -> Axis:
     """Return the axis with `count` values evenly from one end to the other, both included to the bit."""
     assert ends.low is not None and ends.high is not None
     inner = ends.at(np.arange(count) / (count - 1))
-    values = (ends.low, *(float(value) for value in inner[1:-1]), ends.high)
+    values = tuple(dict.fromkeys((ends.low, *(float(value) for value in inner[1:-1]), ends.high)))
     return Axis(ends.path, ends.scale, ends.low, ends.high, values)
 
 

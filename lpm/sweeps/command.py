@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -186,9 +186,9 @@ def predicted(there: Opened, to: int, metric: str | None) -> Path:
     from lpm.sweeps.scaling import law
 
     arms = [arm.name for arm in there.scenario.arms]
-    laws = [asdict(law(there.folder, to, arm, *measure_of(metric))) for arm in arms]
+    laws = [law(there.folder, to, arm, *measure_of(metric)).told() for arm in arms]
     with faults():
-        write_bytes(there.folder / "scaling.json", (json.dumps(laws, indent=1, default=_listed) + "\n").encode())
+        write_bytes(there.folder / "scaling.json", (json.dumps(laws, indent=1) + "\n").encode())
         folder.write_told(there.folder, {**there.told, "predict": to})
         write_report(there.folder)
     return there.folder
@@ -200,10 +200,6 @@ def measure_of(metric: str | None) -> tuple[str | None, str | None]:
         return None, None
     name, dot, summary = metric.rpartition(".")
     return (name, summary) if dot and summary in SUMMARIES else (metric, None)
-
-
-def _listed(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def _check_folder(asked: Asked) -> None:

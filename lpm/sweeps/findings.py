@@ -60,9 +60,9 @@ def _card(name: str, value: str, note: str) -> str:
 def _widest(outcome: Outcome, measure: str, name: str) -> list[tuple[str, str, str]]:
     kind = pictures.kind(outcome, measure)
     made: list[tuple[str, str, str]] = []
-    for path, (size, low, high, _, _), _ in _changes(outcome, measure)[:3]:
-        note = span(low, high, kind, True) if np.isfinite(low) else "highest less lowest mean"
-        told = figure(size, kind, points=True)
+    for path, found, _ in _changes(outcome, measure)[:3]:
+        note = span(found.low, found.high, kind, True) if np.isfinite(found.low) else "highest less lowest mean"
+        told = figure(found.size, kind, points=True)
         made.append((f"{name}: along <code>{escaped(path.path)}</code> it changes by", told, note))
     return made
 
@@ -85,37 +85,41 @@ def _index(outcome: Outcome, row: dict[str, Any], measure: str) -> list[str]:
 
 def _matters(outcome: Outcome, indices: pl.DataFrame, measure: str) -> list[str]:
     """Return sentences on the indices of the headline in the first arm, and whether other arms differ."""
-    rows = ranked(outcome, indices, measure, outcome.arms[0])
+    arm = outcome.arms[0]
+    rows = ranked(outcome, indices, measure, arm)
     if not rows:
         return []
-    title = escaped(pictures.titled(outcome, measure))
-    where = f" in the arm \u201c{escaped(outcome.arms[0])}\u201d" if len(outcome.arms) > 1 else ""
+    title = _spoken(outcome, measure)
+    where = f" in the arm \u201c{escaped(arm)}\u201d" if len(outcome.arms) > 1 else ""
     first, rest = rows[0], rows[1 : 1 + NAMED]
     alike = [row for row in rest if row["high"] is not None and row["high"] > (first["low"] or 0.0)]
-    names = " and ".join(f"<b>{escaped(row['path'])}</b>" for row in [first, *alike])
-    verb = "matter most, and cannot be told apart," if alike else "matters most"
-    value, low, high = _index(outcome, first, measure)
-    interval = f"(95{PER_CENT} interval {low} to {high})"
-    if outcome.kind == "sobol":
+    ends = {row["path"]: " to ".join(_index(outcome, row, measure)[1:]) for row in rows}
+    value, interval = _index(outcome, first, measure)[0], f"(95{PER_CENT} interval {ends[first['path']]})"
+    what = "part in the differences between runs" if outcome.kind == "sobol" else "mean effect over the whole range"
+    if alike:
+        *names, last = [f"<b>{escaped(row['path'])}</b> ({ends[row['path']]})" for row in [first, *alike]]
+        told = [
+            f"For {title}{where}, {', '.join(names)} and {last} cannot be told apart as what matters most (in "
+            f"brackets: {what}, 95{PER_CENT} interval)."
+        ]
+    elif outcome.kind == "sobol":
         metric, _, summary = measure.rpartition(".")
-        own = indices.filter(arm=outcome.arms[0], metric=metric, summary=summary, group="all", index="first")
-        alone = percent(own.filter(path=first["path"])["value"][0], sign=False)
-        of = "its" if not alike else f"{escaped(first['path'])}\u2019s"
-        told = (
-            f"{names} {verb} for {title}{where}: {of} part in the differences between runs is <b>{value}</b> "
-            f"{interval}, {alone} on its own and the rest jointly with other parameters."
-        )
+        own = indices.filter(arm=arm, metric=metric, summary=summary, group="all", index="first", path=first["path"])
+        alone = float(own.item(0, "value"))
+        split = f"{percent(alone, sign=False)} on its own and the rest jointly with other parameters"
+        told = [
+            f"<b>{escaped(first['path'])}</b> matters most for {title}{where}: its {what} is <b>{value}</b> "
+            f"{interval}, {split if alone < first['value'] else 'all of it on its own, as far as can be told'}."
+        ]
     else:
-        told = (
-            f"{names} {verb} for {title}{where}: moved across its whole range, with the others where they are, "
-            f"{'it' if not alike else escaped(first['path'])} changes the result by <b>{value}</b> on average "
-            f"{interval}."
-        )
-    told = [told]
+        told = [
+            f"<b>{escaped(first['path'])}</b> matters most for {title}{where}: moved across its whole range, with the "
+            f"others where they are, it changes the result by <b>{value}</b> on average {interval}."
+        ]
+    rest = [f"{escaped(row['path'])} {ends[row['path']]}" for row in rest if row not in alike]
     if rest:
-        parts = [f"{escaped(row['path'])} {' to '.join(_index(outcome, row, measure)[1:])}" for row in rest]
-        told.append(f"The others: {', '.join(parts)}.")
-    others = [(arm, ranked(outcome, indices, measure, arm)) for arm in outcome.arms[1:]]
+        told.append(f"{'Others' if alike else 'The others'}: {', '.join(rest)}.")
+    others = [(each, ranked(outcome, indices, measure, each)) for each in outcome.arms[1:]]
     differing = [
         f"{escaped(r[0]['path'])} in \u201c{escaped(arm)}\u201d"
         for arm, r in others
@@ -126,12 +130,10 @@ def _matters(outcome: Outcome, indices: pl.DataFrame, measure: str) -> list[str]
     return told
 
 
-def _changes(
-    outcome: Outcome, measure: str
-) -> list[tuple[Swept, tuple[float, float, float, int, int], responses.Cells]]:
+def _changes(outcome: Outcome, measure: str) -> list[tuple[Swept, responses.Change, responses.Cells]]:
     """Return how far a measure goes along each path in the first arm, the farthest first."""
     values = outcome.values(outcome.arms[0], measure)[outcome.first]
-    made: list[tuple[Swept, tuple[float, float, float, int, int], responses.Cells]] = []
+    made: list[tuple[Swept, responses.Change, responses.Cells]] = []
     for path in outcome.paths:
         if path.path == scaling.SIZE and scaling.counted(outcome, measure):
             continue  # that counts grow with the agents says nothing
@@ -139,7 +141,7 @@ def _changes(
         found = responses.change(outcome, values, over)
         if found is not None:
             made.append((path, found, over))
-    return sorted(made, key=lambda each: -each[1][0])
+    return sorted(made, key=lambda each: -each[1].size)
 
 
 def _along(outcome: Outcome, indices: pl.DataFrame, measure: str) -> list[str]:
@@ -150,24 +152,35 @@ def _along(outcome: Outcome, indices: pl.DataFrame, measure: str) -> list[str]:
         changes = [each for each in changes if each[0].path == rows[0]["path"]]
     if not changes:
         return []
-    path, (size, low, high, least, most), over = changes[0]
+    path, found, over = changes[0]
     kind = pictures.kind(outcome, measure)
-    found = responses.response(outcome, outcome.values(outcome.arms[0], measure)[outcome.first], [over]).mean
-    ends = [f"{figure(float(found[at]), kind)} at {_at(path, over.at[at])}" for at in (least, most)]
-    title = escaped(pictures.titled(outcome, measure))
+    means = responses.response(outcome, outcome.values(outcome.arms[0], measure)[outcome.first], [over]).mean
+    ends = [f"{figure(float(means[at]), kind)} (at {_at(path, over.at[at])})" for at in (found.least, found.most)]
+    title = _spoken(outcome, measure)
     mean = ", as a mean over the other parameters" if len(outcome.paths) > 1 else ""
-    interval = " (where no run failed)" if np.isnan(found).any() else ""
-    if np.isfinite(low):
+    if not found.clear:
+        return [f"Along <b>{escaped(path.path)}</b>, {title} does not change beyond chance{mean}."]
+    interval = ", where no run failed" if np.isnan(means).any() else ""
+    if np.isfinite(found.low):
         interval += (
-            f" (difference {figure(size, kind, points=True)}, 95{PER_CENT} interval {span(low, high, kind, True)}, "
-            f"over {len(outcome.seeds)} seeds, chance only)"
+            f" (difference {figure(found.size, kind, points=True)}, 95{PER_CENT} interval "
+            f"{span(found.low, found.high, kind, True)}, over {len(outcome.seeds)} seeds, chance only)"
         )
     much = " most" if not rows and len(outcome.paths) > 1 else ""
-    told = [f"Along <b>{escaped(path.path)}</b> {title} changes{much}{mean}: from {ends[0]} to {ends[1]}{interval}."]
+    told = [f"Along <b>{escaped(path.path)}</b>, {title} changes{much}{mean}: from {ends[0]} to {ends[1]}{interval}."]
     if not rows and len(changes) > 1:
-        parts = [f"{escaped(p.path)} {figure(c[0], kind, points=True)}" for p, c, _ in changes[1 : 1 + NAMED]]
+        parts = [f"{escaped(p.path)} {figure(c.size, kind, points=True)}" for p, c, _ in changes[1 : 1 + NAMED]]
         told.append(f"Along the others it changes by: {', '.join(parts)}.")
     return told
+
+
+def _spoken(outcome: Outcome, measure: str) -> str:
+    """Return a measure inside a sentence: "infections in total"; a title that is a name or a symbol stays as it is."""
+    title = str(outcome.metric(measure)["title"])
+    noun = escaped(title[0].lower() + title[1:] if title[1:2].islower() else title)
+    summary = measure.rpartition(".")[2]
+    ends = {"total": "in total", "peak": "at the peak", "final": "at the end"}
+    return f"the day of the peak of {noun}" if summary == "day_of_peak" else f"{noun} {ends[summary]}"
 
 
 def _at(path: Swept, value: Any) -> str:

@@ -20,7 +20,7 @@ from lpm.report.wording import brief, escaped, label, level, unit_of
 from lpm.sweeps import responses, scaling
 from lpm.sweeps.outcome import Outcome, Swept
 from lpm.sweeps.scaling import Law
-from lpm.sweeps.surface import Surface, surface
+from lpm.sweeps.surface import one_thread, surface
 
 NUMBERS = 400_000
 """Most figures of curves and maps in the page, about 3 MB."""
@@ -161,8 +161,9 @@ def _smooth(outcome: Outcome, measures: list[str], indices: pl.DataFrame) -> dic
             continue
         left = max(left, found.left)
         key = f"{measure}|{arm}"
-        curves[key] = [_banded(found.curve(number, line), found) for number in range(len(paths))]
-        maps[key] = [_banded(found.map(i, j, edge), found) for i, j in pairs]
+        with one_thread():
+            curves[key] = [_banded(found.curve(number, line)) for number in range(len(paths))]
+            maps[key] = [_banded(found.map(i, j, edge)) for i, j in pairs]
     return {
         "curves": curves,
         "maps": maps,
@@ -174,7 +175,8 @@ def _smooth(outcome: Outcome, measures: list[str], indices: pl.DataFrame) -> dic
     }
 
 
-def _banded(told: tuple[np.ndarray, np.ndarray], found: Surface) -> list[Any]:
+def _banded(told: tuple[np.ndarray, np.ndarray]) -> list[Any]:
+    """Return mean, low and high of a mean and its standard deviation."""
     mean, error = told
     rows = (mean, mean - WIDE * error, mean + WIDE * error)
     return [brief(each) if each.ndim == 1 else [brief(row) for row in each] for each in rows]

@@ -171,7 +171,7 @@
   function drawAll() {
     const { measure, group, arm } = chosen(), m = D.measures[measure];
     document.querySelectorAll(".measure-name").forEach((n) => { n.innerHTML = `${m.title} <span class="unit">${[m.unit, +group ? D.groups[+group] : ""].filter(Boolean).join(" \u00b7 ")}</span>`; });
-    document.querySelectorAll(".arm-name").forEach((n) => { n.innerHTML = D.arms.length > 1 ? D.arms[arm] : ""; });
+    document.querySelectorAll(".arm-name").forEach((n) => { n.innerHTML = D.arms.length > 1 ? `\u00b7 ${D.arms[arm]}` : ""; });
     drawCurves(); drawMaps(); drawIndices(); drawLaw();
   }
   ["measure", "group", "arm"].forEach((id) => { if ($(id)) $(id).addEventListener("change", drawAll); });

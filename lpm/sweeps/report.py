@@ -20,7 +20,7 @@ from lpm.sweeps.scaling import Law
 from lpm.sweeps.sensitivity import Sensitivity, sensitivity
 
 TO = 1_000_000
-"""Agents for which a scaling law is told in the page."""
+"""Agents for which a scaling law is told in the page, where sweep.json does not say `predict`."""
 
 LISTED = 50
 """Most failed runs that the page lists; `runs.parquet` holds all of them."""
@@ -92,11 +92,11 @@ def _laws(outcome: Outcome) -> tuple[list[Law], str]:
     if scaling.SIZE not in [path.path for path in outcome.paths]:
         return [], ""
     made: list[Law] = []
-    why = ""
+    why, to = "", float(outcome.about.get("predict") or TO)
     for measure in pictures.ordered(outcome):
         for arm in outcome.arms:
             try:
-                made.append(scaling.of_outcome(outcome, TO, arm, measure))
+                made.append(scaling.of_outcome(outcome, to, arm, measure))
             except InputError as error:
                 why = why or str(error).removeprefix(f"{outcome.folder}: ")
     return made, why

@@ -100,11 +100,14 @@ def _blocks(
     The runs of a trajectory, and those around a base point of a Sobol design, share most of their values.
     """
     length = {"sobol": len(outcome.paths) + 2, "morris": len(outcome.paths) + 1}.get(outcome.kind, 1)
-    whole = ~np.isnan(means)
-    block = np.arange(len(means)) // length
-    pair, place = np.unique(flat[whole] * len(means) + block[whole], return_inverse=True)
-    own = np.bincount(place, means[whole]) / np.bincount(place)
-    cell = pair // len(means)
+    whole = np.flatnonzero(~np.isnan(means))
+    own, cell = means[whole], flat[whole]
+    if length > 1:
+        blocks = len(means) // length
+        place = cell * blocks + whole // length
+        runs = np.bincount(place, minlength=count * blocks)
+        there = np.flatnonzero(runs)
+        own, cell = np.bincount(place, own, count * blocks)[there] / runs[there], there // blocks
     number = np.bincount(cell, minlength=count)
     mean = np.bincount(cell, own, count) / number
     squares = np.bincount(cell, (own - mean[cell]) ** 2, count)
@@ -121,22 +124,47 @@ def _over(told: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return mean, told.std(1, ddof=1) / np.sqrt(seeds), np.full(len(told), seeds - 1.0)
 
 
-def change(outcome: Outcome, values: np.ndarray, over: Cells) -> tuple[float, float, float, int, int] | None:
-    """Return how far apart the highest and lowest mean along a path are, with an interval, and at which cells.
+@dataclass(frozen=True)
+class Change:
+    """How far apart the highest and the lowest mean along a path are.
 
-    On a grid the difference is taken seed by seed; in other designs there is no interval here (nan).
+    Attributes:
+        size: Their difference.
+        low: Lower end of its interval on a grid, seed by seed; else nan.
+        high: Upper end.
+        least: Cell of the lowest mean.
+        most: Cell of the highest one.
+        clear: It is more than chance, although the two were picked from all cells (Bonferroni over their pairs); so
+            is what has no interval.
+    """
 
-    Returns:
-        Difference, low, high, cell of the lowest mean, cell of the highest one; None with fewer than two means.
+    size: float
+    low: float
+    high: float
+    least: int
+    most: int
+    clear: bool
+
+
+def change(outcome: Outcome, values: np.ndarray, over: Cells) -> Change | None:
+    """Return how far a measure goes along a path; None with fewer than two means.
+
+    Args:
+        outcome: The sweep.
+        values: By run of the first design and seed, nan = failed or not defined.
+        over: The path.
     """
     found = response(outcome, values, [over])
-    if (~np.isnan(found.mean)).sum() < 2:
+    there = int((~np.isnan(found.mean)).sum())
+    if there < 2:
         return None
     least, most = int(np.nanargmin(found.mean)), int(np.nanargmax(found.mean))
     size = float(found.mean[most] - found.mean[least])
     if outcome.kind != "grid" or values.shape[1] < LEAST_SEEDS:
-        return size, float("nan"), float("nan"), least, most
+        return Change(size, float("nan"), float("nan"), least, most, True)
     ends = values[over.cell == most].mean(0) - values[over.cell == least].mean(0)
     _, error, freedom = _over(ends[None, :])
-    width = float(error[0] * stdtrit(freedom[0], 0.5 + LEVEL / 2))
-    return size, size - width, size + width, least, most
+    width, wide = (
+        float(error[0] * stdtrit(freedom[0], 1 - (1 - LEVEL) / 2 / pairs)) for pairs in (1, there * (there - 1) / 2)
+    )
+    return Change(size, size - width, size + width, least, most, size > wide)

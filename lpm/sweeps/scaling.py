@@ -62,6 +62,11 @@ class Law:
     high: float
     one: tuple[float, float]
 
+    def told(self) -> dict[str, Any]:
+        """Return what `scaling.json` says of it: the prediction and the sizes that it rests on."""
+        names = ("arm", "measure", "group", "counted", "to", "value", "low", "high", "one")
+        return {name: getattr(self, name) for name in names} | {"sizes": [float(size) for size in self.fit.sizes]}
+
 
 def law(
     folder: Path,

@@ -154,7 +154,7 @@ def _told(
             "low": (value - z * error).T.ravel(),
             "high": (value + z * error).T.ravel(),
         }
-        made.append(pl.DataFrame(columns, schema=COLUMNS))
+        made.append(pl.DataFrame(columns, schema=COLUMNS).fill_nan(None))
     return made
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.stats import qmc
 
 from lpm.errors import InputError
+from lpm.sweeps.axes import WHOLE
 from lpm.sweeps.outcome import Outcome, Swept, read_outcome
 
 FITTED, HELD = 128, 800
@@ -44,9 +46,6 @@ AVERAGED = 64
 
 MOST_WEIGHT = 25.0
 """Most by which a run's error raises the variance around it: a guess, so that one freak run does not take them all."""
-
-WHOLE = ("population.size", "steps")
-"""Paths whose values are whole numbers."""
 
 
 @dataclass(frozen=True)
@@ -149,9 +148,20 @@ def fit(x: np.ndarray, values: np.ndarray, paths: Sequence[Swept], left: int = 0
     centre, scale = float(mean.mean()), float(mean.std()) or 1.0
     y = (mean - centre) / scale
     noise = np.full(len(x), np.nan) if spread is None else spread[order] / scale**2
-    kernel, noise = _kernel(x[:FITTED], y[:FITTED], noise)
-    factor = cho_factor(kernel(x, x) + np.diag(noise), lower=True)[0]
+    with one_thread():
+        kernel, noise = _kernel(x[:FITTED], y[:FITTED], noise)
+        factor = cho_factor(kernel(x, x) + np.diag(noise), lower=True)[0]
     return Surface(tuple(paths), x, y, noise, centre, scale, kernel, np.tril(factor), left)
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Return a context in which linear algebra uses one thread.
+
+    For matrices of a few hundred rows, threads that wait for each other cost ten times what they do on a busy machine.
+    """
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1, "blas")
 
 
 def _spread(values: np.ndarray) -> np.ndarray | None:
@@ -168,7 +178,6 @@ def _kernel(x: np.ndarray, y: np.ndarray, noise: np.ndarray) -> tuple[Any, np.nd
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
-    from threadpoolctl import threadpool_limits
 
     told = not np.isnan(noise).any()
     lengths: Any = np.full(x.shape[1], 0.5)
@@ -177,8 +186,7 @@ def _kernel(x: np.ndarray, y: np.ndarray, noise: np.ndarray) -> tuple[Any, np.nd
     asked = kernel if told else kernel + WhiteKernel(1e-3, (floor, 1.0))
     alpha: Any = noise[: len(x)] + floor if told else floor
     process = GaussianProcessRegressor(asked, alpha=alpha, n_restarts_optimizer=1, random_state=SEED)
-    # matrices of 128 rows: threads that wait for each other cost ten times what they do on a busy machine
-    with threadpool_limits(1, "blas"), warnings.catch_warnings():
+    with warnings.catch_warnings():
         # a path that does not matter has the longest length there is: that is an answer
         warnings.simplefilter("ignore", ConvergenceWarning)
         process.fit(x, y)

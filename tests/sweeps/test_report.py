@@ -117,7 +117,7 @@ def test_a_failed_run_is_a_gap_a_row_and_a_sentence(grid):
 
 def test_the_findings_of_a_grid_tell_the_widest_response(grid):
     text = words(write_report(grid).read_text("utf-8"))
-    assert "Along sir.beta Infections, total changes most, as a mean over the other parameters: from" in text
+    assert "Along sir.beta, infections in total changes most, as a mean over the other parameters: from" in text
     assert "Along the others it changes by: sir.gamma" in text and "over 3 seeds, chance only" in text
 
 
@@ -127,7 +127,7 @@ def test_the_findings_of_a_sobol_design_tell_what_matters(tmp_path):
     page = write_report(folder).read_text("utf-8")
     text, data = words(page), told(page)
     # variances: (0.4^2, (0.3 / 4)^2) / 12: shares of 97 % and 3 %
-    assert "sir.beta matters most for Infections, total in the arm \u201cas it is\u201d" in text
+    assert "sir.beta matters most for infections in total in the arm \u201cas it is\u201d" in text
     assert "no indices of infections.day_of_peak in arm 'as it is': it is not defined in every run" in text
     frame = read_frame(folder / "indices.parquet")
     row = frame.filter(arm=ARMS[1], metric="infections", summary="total", path="sir.gamma", index="total")
@@ -139,10 +139,33 @@ def test_the_findings_of_a_sobol_design_tell_what_matters(tmp_path):
     assert data["pairs"] == [[0, 1]] and len(data["smooth"]["maps"]["infections.total|1"][0][0]) == 5
 
 
+def test_what_is_chance_is_called_chance(tmp_path):
+    def chance(v: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        return {"infections.total": 1000 + rng.normal(0, 10, len(v))}
+
+    text = words(
+        write_report(
+            synthetic.write(tmp_path, "grid", PATHS, synthetic.grid(PATHS, (5, 4)), chance, seeds=4)
+        ).read_text("utf-8")
+    )
+    # false-alarm rate of the sentence that it changes: at most 5 % a path (Bonferroni); the draws are seeded
+    assert "infections in total does not change beyond chance" in text
+
+
+def test_parameters_that_cannot_be_told_apart_are_named_together(tmp_path):
+    def even(v: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        return {"infections.total": ((v[:, 0] - 0.1) / 0.4) ** 2 + ((v[:, 1] - 0.1) / 0.3) ** 2}
+
+    folder = synthetic.write(tmp_path, "sobol", PATHS, synthetic.sobol(PATHS, 16), even, base=16)
+    text = words(write_report(folder).read_text("utf-8"))
+    told = "cannot be told apart as what matters most (in brackets: part in the differences between runs, 95"
+    assert told in text and "matters most for" not in text
+
+
 def test_the_findings_of_trajectories_tell_effects(tmp_path):
     folder = synthetic.write(tmp_path, "morris", PATHS, synthetic.morris(PATHS, 12), wave, base=12)
     text = words(write_report(folder).read_text("utf-8"))
-    assert "sir.beta matters most for Infections, total: moved across its whole range" in text
+    assert "sir.beta matters most for infections in total: moved across its whole range" in text
     assert "All 36 simulations ended." in text
 
 
