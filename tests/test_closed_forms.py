@@ -71,7 +71,8 @@ def escaped(reproduction: float, susceptible: float) -> float:
 
 
 @pytest.mark.parametrize("dt", [1.0, pytest.param(0.5, marks=pytest.mark.full)])
-def test_final_size_under_complete_mixing(dt: float):
+@pytest.mark.parametrize("number", [1.5, pytest.param(2.5, marks=pytest.mark.full)])
+def test_final_size_under_complete_mixing(dt: float, number: float):
     r"""The equation is s = s0 exp(-R0 (1 - s)) with R0 = beta c dt / g, s0 being the share that begins susceptible.
 
     A susceptible escapes step t with chance exp(-beta c dt I_t / N), so s = s0 exp(-beta c dt sum_t I_t / N), and the
@@ -81,15 +82,14 @@ def test_final_size_under_complete_mixing(dt: float):
     size, contacts, gamma, initial = 20_000, 10.0, 0.4, 0.01
     network = graph("complete", size, contacts=contacts)
     small = Small("sir", network, size, SIR_METRICS, steps=round(150 / dt), dt=dt)
-    for number in (1.5, 2.5):
-        beta = number * gamma / contacts
-        members = stack([small.member(s, beta=beta, gamma=gamma, initial=initial) for s in range(32)])
-        # float32 parameters, as the kernel has them
-        recovery = -np.expm1(-np.float64(np.float32(gamma)) * dt)
-        reproduction = float(np.float32(beta)) * contacts * dt / recovery
-        infected, first = ever(small, members), begun(small, members)
-        sizes = np.array([escaped(reproduction, 1 - i / size) for i in first])
-        assert near(infected / size / (1 - sizes), 1.0, 0.001)
+    beta = number * gamma / contacts
+    members = stack([small.member(s, beta=beta, gamma=gamma, initial=initial) for s in range(32)])
+    # float32 parameters, as the kernel has them
+    recovery = -np.expm1(-np.float64(np.float32(gamma)) * dt)
+    reproduction = float(np.float32(beta)) * contacts * dt / recovery
+    infected, first = ever(small, members), begun(small, members)
+    sizes = np.array([escaped(reproduction, 1 - i / size) for i in first])
+    assert near(infected / size / (1 - sizes), 1.0, 0.001)
 
 
 def test_half_the_step_approaches_the_continuous_final_size():
@@ -184,13 +184,13 @@ def test_small_outbreaks_below_the_threshold(world: tuple[Small, Degrees]):
     assert near(infected / first, expected, 0.02)
 
 
-def test_the_giant_outbreak_above_the_threshold(world: tuple[Small, Degrees]):
+@pytest.mark.parametrize("number", [1.5, pytest.param(3.0, marks=pytest.mark.full)])
+def test_the_giant_outbreak_above_the_threshold(world: tuple[Small, Degrees], number: float):
     small, degrees = world
     initial = 2e-3
-    for number in (1.5, 3.0):
-        chance = number / degrees.excess
-        infected, _ = outbreaks(small, beta_of(chance, GAMMA), initial, 32)
-        assert near(infected / SIZE, degrees.infected(chance, initial), 0.003)
+    chance = number / degrees.excess
+    infected, _ = outbreaks(small, beta_of(chance, GAMMA), initial, 32)
+    assert near(infected / SIZE, degrees.infected(chance, initial), 0.003)
 
 
 def test_the_threshold_lies_at_one(world: tuple[Small, Degrees]):

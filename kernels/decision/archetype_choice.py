@@ -225,7 +225,7 @@ def _odds(logit: Array, beta: Array, offset: Array, own: Array) -> Array:
     some = logit > NEVER
     scaled = jnp.where(some, beta * logit, 0) + lean
     allowed = some | ~some.any(-1, keepdims=True)
-    most = jnp.where(allowed, scaled, -jnp.inf).max(-1, keepdims=True)
+    most = jax.lax.stop_gradient(jnp.where(allowed, scaled, -jnp.inf).max(-1, keepdims=True))  # a factor cancels
     return jnp.where(allowed, jnp.exp(jnp.where(allowed, scaled - most, 0)), 0)
 
 

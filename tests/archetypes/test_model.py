@@ -80,6 +80,7 @@ def test_the_same_prompt_has_the_same_bits_and_what_is_kept_changes_little(engin
             assert math.exp(value) == pytest.approx(math.exp(other.logprobs[label]), abs=TOLERANCE)
 
 
+@pytest.mark.full
 def test_a_build_is_resumed_and_never_repeated(engine: Embedded, tmp_path: Path) -> None:
     with Answers(tmp_path / "answers.sqlite") as answers:
         first = Counting(engine, most=3)
@@ -102,6 +103,7 @@ def test_a_build_is_resumed_and_never_repeated(engine: Embedded, tmp_path: Path)
     assert (frame["user"].str.contains("wear a mask in shops") & (frame["text"] != "")).all()
 
 
+@pytest.mark.full
 def test_the_server_provider_agrees_with_the_engine_on_its_own_listener(engine: Embedded) -> None:
     server = Server(f"{engine.url}/v1", "model")
     for question in asked(reuse=False)[3:5]:

@@ -57,7 +57,7 @@ def test_the_density_is_that_of_what_the_flow_makes_of_normal_numbers(bins: int)
     assert float(jnp.abs(x - z).max()) > 0.1  # not the identity
 
 
-@pytest.mark.parametrize("bins", [0, 4])
+@pytest.mark.parametrize("bins", [0, pytest.param(4, marks=pytest.mark.full)])
 def test_the_density_of_one_number_integrates_to_one_whatever_the_condition(bins: int) -> None:
     shape = Shape(1, 2, layers=2, hidden=8, bins=bins, members=1)
     weights = moved(shape, 5)

@@ -68,7 +68,7 @@ def slopes(function: Any, u: np.ndarray, h: float = 2e-2) -> np.ndarray:
     return (4 * differences(h / 2) - differences(h)) / 3
 
 
-@pytest.mark.parametrize("kernel", ["si", "sir"])
+@pytest.mark.parametrize("kernel", [pytest.param("si", marks=pytest.mark.full), "sir"])
 def test_curve_and_derivative_of_every_agent_of_a_tree_are_exact(kernel):
     problem, contacts = on_tree(kernel), contacts_of(SIZE, TREE)
     u = np.asarray(problem.space.unconstrain({name: VALUES[name] for name in problem.space.priors}), np.float64)

@@ -11,7 +11,7 @@ from lpm.kernel import Kernel, kernels
 
 from .world import Bench, bench_for
 
-QUICK = {"test_policy_on_a_layer_is_felt": ("sir", "seir", "degroot", "voter", "persuasion", "complex-contagion")}
+QUICK = {"test_policy_on_a_layer_is_felt": ("sir", "degroot", "voter", "persuasion")}
 """By tests that compile every kernel anew: of which kernels they are in the quick suite."""
 
 

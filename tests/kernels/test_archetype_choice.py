@@ -85,7 +85,9 @@ FRIENDS = Contexts((Variable("price", (0, 1), "dollars", ""), Variable("friends"
 NEIGHBOURS: dict[str, Source] = {"friends": Friends((0, 1))}
 
 
-@pytest.mark.parametrize("backend, shards", [("xla", 1), pytest.param("numba", 1, marks=pytest.mark.full), ("auto", 4)])
+@pytest.mark.parametrize(
+    "backend, shards", [*(pytest.param(each, 1, marks=pytest.mark.full) for each in ("xla", "numba")), ("auto", 4)]
+)
 def test_the_same_seed_gives_the_same_actions_everywhere(backend: str, shards: int):
     """Bit for bit over five steps in which friends feed back, on both backends, and on 1 and 4 devices."""
     columns = people(600)

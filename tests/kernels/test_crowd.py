@@ -45,7 +45,7 @@ def test_crowd_is_that_of_slow_counting(shards: int):
         assert np.array_equal(crowd, inside)
 
 
-@pytest.mark.parametrize("deviation", [0.10, pytest.param(0.115, marks=pytest.mark.full), 0.13])
+@pytest.mark.parametrize("deviation", [0.10, *(pytest.param(each, marks=pytest.mark.full) for each in (0.115, 0.13))])
 def test_normal_crowds_end_at_the_fixed_point(deviation: float):
     """Granovetter's example, mean 25 %: below a deviation of about 12.2 % a few join, above it nearly everybody.
 

@@ -64,7 +64,7 @@ def test_every_published_arm_is_near_with_one_set_of_parameters():
     assert (distances(found) <= 0.10).all() and distances(found).max() <= 0.05
 
 
-@pytest.mark.parametrize("dt", [1.0, 0.25])
+@pytest.mark.parametrize("dt", [pytest.param(1.0, marks=pytest.mark.full), 0.25])
 def test_a_step_is_that_of_the_oracle(dt: float):
     network, given = graph("erdos-renyi", SIZE, mean_degree=5.0), begin(SIZE)
     after = trajectory("persuasion", network, given, [1], dt=dt, persuasion=0.3, crowd=4.0)[0]

@@ -87,7 +87,7 @@ def test_drift_under_complete_mixing(q: int, change: float, share: float):
     assert abs(after.mean() - expected) < 6 * deviation
 
 
-@pytest.mark.parametrize("q", [1, 2, 3])
+@pytest.mark.parametrize("q", [pytest.param(1, marks=pytest.mark.full), 2, pytest.param(3, marks=pytest.mark.full)])
 def test_exit_probability_on_the_complete_graph(q: int):
     """One by one, epsilon 0, 250 cliques of 20 with 8 "for": the birth-death chain's chance that all end "for".
 

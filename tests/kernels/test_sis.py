@@ -29,7 +29,7 @@ def chain(members: int, beta: float, gamma: float, dt: float) -> Values:
     return moves
 
 
-@pytest.mark.parametrize(("kernel", "gamma"), [("sis", 0.4), ("si", 0.0)])
+@pytest.mark.parametrize(("kernel", "gamma"), [("sis", 0.4), pytest.param("si", 0.0, marks=pytest.mark.full)])
 def test_small_groups_are_the_markov_chain(kernel: str, gamma: float):
     """The number ill in 1,500 groups of 8, after 1, 4 and 12 steps from one ill in each.
 
