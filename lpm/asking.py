@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,6 @@ from lpm.errors import InputError, unknown
 from lpm.given import LARGEST, check_value, one_of, shown, text
 
 if TYPE_CHECKING:
-    from lpm.scenarios.options import RunOptions
     from lpm.scenarios.schema import Scenario
 
 BACKENDS = ("auto", "xla", "numba", "pallas")
@@ -65,7 +63,7 @@ def run(
             raise InputError(f"--devices: expected 1 to {MOST_DEVICES}, got {devices}")
         force_devices(devices)
     place = arrival.placed(coordinator, processes, process_id)
-    from lpm.scenarios import agreement
+    from lpm.scenarios import agreement, running
     from lpm.scenarios.options import RunOptions
 
     for flag, given in (("--resume", resume), ("--overwrite", overwrite)):
@@ -81,40 +79,10 @@ def run(
     same = {"devices": devices, "checkpoint_every": checkpoint_every, "resume": resume, "save_agents": save_agents}
     facts = {} if place is None else agreement.facts(asked, **same)
     with cluster.joined(place, facts):
-        folder = _checked(asked, out, overwrite, resume, (str(scenario), *([file] if file else [])))
+        wanted = None if out is None else _folder(Path(out))
+        folder = running.checked(asked, wanted, overwrite, resume, (str(scenario), *([file] if file else [])))
         options = RunOptions(folder, devices, checkpoint_every, resume, save_agents, quiet)
-        return _carried_out(asked, options, overwrite)
-
-
-def _checked(asked: Scenario, out: str | Path | None, overwrite: bool, resume: bool, needed: Sequence[str]) -> Path:
-    """Return the folder for the results, when the first process has found it fit."""
-    from lpm.scenarios import outputs, replacement
-    from lpm.scenarios.checks import check_run
-
-    if out is None:
-        folder = Path(cluster.told(str(outputs.default(asked.name))))
-    else:
-        folder = _folder(Path(out))
-    if cluster.is_first():
-        if overwrite:
-            replacement.check(folder, *needed)
-            check_run(asked)
-        else:
-            outputs.check(folder, asked, resume=resume)
-    return folder
-
-
-def _carried_out(asked: Scenario, options: RunOptions, overwrite: bool) -> Path:
-    from lpm import progress
-    from lpm.scenarios import execution, replacement
-
-    first = cluster.is_first()
-    instead = replacement.instead(options.out) if overwrite and first else contextlib.nullcontext()
-    try:
-        with instead, progress.bar(options.quiet or not first) as told, progress.heeding(told) as heeded:
-            return execution.run(asked, options, heeded)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(_ended(execution.kept(options.out, asked), options.checkpoint_every)) from None
+        return running.carried_out(asked, options, overwrite)
 
 
 def _folder(out: Path) -> Path:
@@ -123,15 +91,6 @@ def _folder(out: Path) -> Path:
     if not folder.name:
         raise InputError(f"--out: expected a folder of the run's own, got '{out}'")
     return folder
-
-
-def _ended(told: str, every: int | None) -> str:
-    """Return what is kept of a stopped run; where that is nothing, with why."""
-    if not told.endswith("nothing is kept"):
-        return told
-    if every is None:
-        return f"{told} (--checkpoint-every N keeps the state of an unfinished pair)"
-    return f"{told} (the first checkpoint is written after {every} steps, and they were not reached)"
 
 
 def chosen(

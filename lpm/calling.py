@@ -81,7 +81,7 @@ def run(
             checkpoint_every=whole(checkpoint_every, "checkpoint_every"),
             coordinator=None if coordinator is None else name_of(coordinator, "coordinator"),
             processes=whole(processes, "processes"),
-            process_id=whole(process_id, "process_id"),
+            process_id=whole(process_id, "process_id", least=0),
             **flags,
         )
 

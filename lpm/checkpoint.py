@@ -1,7 +1,9 @@
 """Checkpoints: the state of a running (arm, seed) on disk, whole or not at all (orbax).
 
-A checkpoint holds the columns without padding, so that a run can go on with another number of devices. It is restored
-only into the same schema of columns and the same run; the one before is removed only when the new one is whole.
+A checkpoint holds the columns in outside order, so that a run can go on with another number of devices or processes. It
+is restored only into the same schema of columns and the same run; the one before is removed only when the new one is
+whole. Of a run in many processes each writes and reads its own rows (`lpm.pieces.Piece`); all call `save` and `restore`
+together, on a file system that they share.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ import re
 import shutil
 import sys
 import time
-import zlib
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,10 @@ from typing import Any
 
 import numpy as np
 
+from lpm import cluster, pieces
+from lpm.crc import sum_of
 from lpm.errors import CheckpointError, Fault
+from lpm.pieces import Piece
 
 UNFINISHED = ".orbax-checkpoint-tmp"
 """What orbax appends to the name of a folder that it has not finished writing."""
@@ -38,7 +42,7 @@ class Checkpoint:
     """What was saved.
 
     Attributes:
-        arrays: Nested dicts of numpy arrays.
+        arrays: Nested dicts of numpy arrays, or of pieces where rows are spread over processes.
         facts: JSON: step, fingerprint of the run, versions, schema of the columns.
     """
 
@@ -58,26 +62,13 @@ def schema_of(arrays: Mapping[str, Any], path: str = "") -> dict[str, str]:
     return told
 
 
-def sum_of(arrays: Mapping[str, Any]) -> int:
-    """Return one CRC-32 over paths and bytes of all arrays: a changed byte of a stored column is told, never used."""
-    total = 0
-    for name, value in sorted(arrays.items()):
-        if isinstance(value, Mapping):
-            if value:  # an empty dict is not stored
-                total = zlib.crc32(f"{name}{{{sum_of(value)}}}".encode(), total)
-        else:
-            stored = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
-            total = zlib.crc32(stored.data, zlib.crc32(name.encode(), total))
-    return total
-
-
 def save(folder: Path, step: int, arrays: Mapping[str, Any], facts: Mapping[str, Any]) -> Path:
     """Write the checkpoint of a step into `folder`, then remove earlier ones.
 
     Args:
         folder: Folder of one (arm, seed).
         step: Steps done.
-        arrays: Nested dicts of numpy arrays.
+        arrays: Nested dicts of numpy arrays, the same in every process, or of pieces.
         facts: JSON values.
 
     Returns:
@@ -91,9 +82,11 @@ def save(folder: Path, step: int, arrays: Mapping[str, Any], facts: Mapping[str,
     target = folder.absolute() / f"step-{step:08d}"
     told = {**facts, "step": step, "schema": schema_of(arrays), "crc32": sum_of(arrays)}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _remove_unfinished(folder)  # what an interrupted write left
-        shutil.rmtree(target, ignore_errors=True)
+        if cluster.is_first():
+            folder.mkdir(parents=True, exist_ok=True)
+            _remove_unfinished(folder)  # what an interrupted write left
+            shutil.rmtree(target, ignore_errors=True)
+        cluster.barrier()
         with _quiet_end(), ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
             content = ocp.args.Composite(
                 arrays=ocp.args.StandardSave(_filled(arrays)),  # pyright: ignore[reportCallIssue]
@@ -109,7 +102,7 @@ def save(folder: Path, step: int, arrays: Mapping[str, Any], facts: Mapping[str,
         there = steps_in(folder)
         earlier = f"; the earlier one, of step {there[-1]}, is kept" if there else ""
         raise Fault(f"checkpoint {target}: cannot be written: {_reason(error)}{earlier}") from error
-    for earlier in steps_in(folder)[:-1]:
+    for earlier in steps_in(folder)[:-1] if cluster.is_first() else ():
         shutil.rmtree(folder / f"step-{earlier:08d}", ignore_errors=True)
     return target
 
@@ -145,12 +138,18 @@ def _reason(error: BaseException) -> str:
 
 
 def _filled(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arrays without empty dicts, which a checkpoint cannot hold."""
+    """Return the arrays without empty dicts, which a checkpoint cannot hold; pieces as orbax takes them."""
     return {
-        name: _filled(value) if isinstance(value, Mapping) else np.asarray(value)
+        name: _filled(value) if isinstance(value, Mapping) else _stored(value)
         for name, value in arrays.items()
         if not isinstance(value, Mapping) or value
     }
+
+
+def _stored(value: Any) -> Any:
+    if not isinstance(value, Piece):
+        return np.asarray(value)
+    return value.values if cluster.count() == 1 else pieces.spread(value)
 
 
 def steps_in(folder: Path) -> list[int]:
@@ -166,7 +165,7 @@ def restore(folder: Path, like: Mapping[str, Any], fingerprint: str) -> Checkpoi
 
     Args:
         folder: Folder of one (arm, seed).
-        like: Nested dicts of arrays of the schema that is expected.
+        like: Nested dicts of arrays or pieces of the schema that is expected; what pieces there are is what is read.
         fingerprint: What `facts["run"]` must be.
 
     Raises:
@@ -174,7 +173,7 @@ def restore(folder: Path, like: Mapping[str, Any], fingerprint: str) -> Checkpoi
     """
     import orbax.checkpoint as ocp
 
-    done = steps_in(folder)
+    done = cluster.told(steps_in(folder))
     if not done:
         return None
     target = folder.absolute() / f"step-{done[-1]:08d}"
@@ -193,7 +192,7 @@ def restore(folder: Path, like: Mapping[str, Any], fingerprint: str) -> Checkpoi
     with _readable(target), ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
         found = reader.restore(
             target,
-            args=ocp.args.Composite(arrays=ocp.args.StandardRestore(_filled(like))),  # pyright: ignore[reportCallIssue]
+            args=ocp.args.Composite(arrays=ocp.args.StandardRestore(_wanted(like), strict=cluster.count() == 1)),  # pyright: ignore[reportCallIssue]
         )
         arrays = _with_empty(found["arrays"], like)
     if facts.get("crc32") != sum_of(arrays):
@@ -218,11 +217,33 @@ def _readable(target: Path) -> Generator[None]:
         ) from None
 
 
+def _wanted(like: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what orbax is to read: whole arrays, or of pieces, where there are many processes, only their rows."""
+    return {
+        name: _wanted(value)
+        if isinstance(value, Mapping)
+        else pieces.target(value)
+        if isinstance(value, Piece) and cluster.count() > 1
+        else value.values
+        if isinstance(value, Piece)
+        else np.asarray(value)
+        for name, value in like.items()
+        if not isinstance(value, Mapping) or value
+    }
+
+
 def _with_empty(found: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: _with_empty(found.get(name, {}), value) if isinstance(value, Mapping) else np.asarray(found[name])
+        name: _with_empty(found.get(name, {}), value) if isinstance(value, Mapping) else _read(found[name], value)
         for name, value in like.items()
     }
+
+
+def _read(found: Any, like: Any) -> Any:
+    """Return an array as it was read; rows that nobody has follow in what several processes wrote."""
+    if not isinstance(like, Piece):
+        return np.asarray(found)
+    return pieces.own(found, like.size)
 
 
 def _line(error: BaseException) -> str:

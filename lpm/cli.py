@@ -19,6 +19,7 @@ from lpm.cli_archetypes import commands as archetypes_commands
 from lpm.cli_calibrate import calibrate
 from lpm.cli_data import commands as data_commands
 from lpm.cli_llm import commands as llm_commands
+from lpm.cli_plan import plan
 from lpm.cli_run import Stopped, run
 from lpm.cli_sweep import sweep
 from lpm.errors import Fault, InputError
@@ -36,7 +37,7 @@ app = typer.Typer(
 )
 for _name, _commands in (("data", data_commands), ("archetypes", archetypes_commands), ("llm", llm_commands)):
     app.add_typer(_commands, name=_name)
-for _command in (calibrate, sweep):
+for _command in (calibrate, sweep, plan):
     app.command()(_command)
 
 

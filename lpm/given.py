@@ -61,11 +61,11 @@ def check_value(value: Any, where: str) -> None:
         raise InputError(f"{where}: expected a number below 1.8e308, got {shown(value)}")
 
 
-def whole(text: str | None, option: str) -> int | None:
+def whole(text: str | None, option: str, least: int = 1) -> int | None:
     """Return the whole number that an option gives, written as 100000, 100_000 or 1e5; None where it is not given.
 
     Raises:
-        InputError: Something else, or a number that is not between 1 and `LARGEST`.
+        InputError: Something else, or a number that is not between `least` and `LARGEST`.
     """
     if text is None:
         return None
@@ -73,8 +73,8 @@ def whole(text: str | None, option: str) -> int | None:
     if not given.isascii() or not _WHOLE.fullmatch(given):
         raise InputError(f"{option}: expected a whole number such as 100000, 100_000 or 1e5, got {shown(text)}")
     number = Decimal(given)
-    if not 1 <= number <= LARGEST:
-        raise InputError(f"{option}: expected 1 to {LARGEST}, got {given[:30]}{'...' * (len(given) > 30)}")
+    if not least <= number <= LARGEST:
+        raise InputError(f"{option}: expected {least} to {LARGEST}, got {given[:30]}{'...' * (len(given) > 30)}")
     if number != int(number):
         raise InputError(f"{option}: expected a whole number, got {given[:30]}{'...' * (len(given) > 30)}")
     return int(number)

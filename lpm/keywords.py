@@ -37,7 +37,7 @@ def _plain(value: Any) -> Any:
     return value if plain is None else plain
 
 
-def whole(value: Any, name: str) -> int | None:
+def whole(value: Any, name: str, least: int = 1) -> int | None:
     """Return a whole number: 1000, 1e3, numpy's, or a text that `--agents` takes as well."""
     value = _plain(value)
     if value is None:
@@ -45,11 +45,11 @@ def whole(value: Any, name: str) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise misfit(name, "a whole number", value)
     if isinstance(value, str):
-        return whole_of(value, name)
+        return whole_of(value, name, least)
     if isinstance(value, float) and not value.is_integer():
         raise misfit(name, "a whole number", value)
-    if not 1 <= value <= LARGEST:
-        raise misfit(name, f"1 to {LARGEST}", value)
+    if not least <= value <= LARGEST:
+        raise misfit(name, f"{least} to {LARGEST}", value)
     return int(value)
 
 

@@ -14,11 +14,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from lpm import cluster
 from lpm.errors import InputError
+from lpm.rows import LIMIT as LIMIT
+from lpm.rows import Rows, best_width, buckets_of, rows_of, stacked
 from lpm.types import Array, HostArray
-
-LIMIT = 2**31 - 1
-"""Row ends are 32-bit and local to a shard; more arcs than this on one shard is an error (design, invariant 4)."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,8 @@ class Layer:
             its row lists.
         replicated: Every device holds all rows (a dynamic layer): ops compute all of them and keep their own.
         scale: float32 scalar, what policy leaves of the layer's contacts at this step.
+        blocks: The same arcs once more, bucket by bucket, for sums that visit the agents of one device after the other;
+            None = there are none, and sums look at the values of all agents. See `bucket`.
     """
 
     sources: Array
@@ -136,25 +138,47 @@ class Layer:
     home: bool = field(default=False, metadata={"static": True})
     replicated: bool = field(default=False, metadata={"static": True})
     mutual: bool = field(default=False, metadata={"static": True})
+    blocks: Layer | None = None
 
+    def bucket(self, number: Array) -> Layer:
+        """Return a bucket of `blocks`: the arcs of this device's rows from the agents of one device.
 
-def _width(degrees: HostArray) -> int:
-    """Return the block width whose padded gathers and block sums cost least (a block sum costs about two gathers)."""
-    costs = {width: float((-(-degrees // width)).sum()) * (width + 2) for width in (2, 4, 8)}
-    return min(costs, key=lambda width: costs[width])
+        Bucket k of device d holds those from device d + k (and round again), by their rows there. It is a layer of one
+        device: `size` and `rows` are both those of one device.
+
+        Args:
+            number: int32 scalar, k.
+        """
+        assert self.blocks is not None
+        whole = self.blocks
+
+        def part(values: Array) -> Array:
+            stacked = values.reshape(self.shards, -1, *values.shape[1:])
+            return jax.lax.dynamic_index_in_dim(stacked, number, keepdims=False)
+
+        columns = {name: part(values) for name, values in whole.columns.items()}
+        sources, receivers, starts = part(whole.sources), part(whole.receivers), part(whole.starts)
+        return Layer(sources, receivers, starts, columns, self.scale, size=self.rows, rows=self.rows)
 
 
 def layout(
-    network: Network, shards: int = 1, padded: int | None = None, home: bool = False, width: int | None = None
+    network: Network,
+    shards: int = 1,
+    padded: int | None = None,
+    home: bool = False,
+    width: int | None = None,
+    blocks: bool = True,
 ) -> Layer:
-    """Return the device layout of a whole network.
+    """Return the device layout of a network.
 
     Args:
-        network: All rows (`low` = 0, `rows` = `size`).
-        shards: Number of devices; the arrays are then stacked shard by shard along the first axis.
+        network: All rows (`low` = 0, `rows` = `size`); of a run in many processes, those of this one's devices.
+        shards: Number of devices, those of all processes; the arrays are stacked shard by shard along the first axis,
+            of many processes those of this one.
         padded: Number of agents after padding to a multiple of `shards`.
         home: See `Layer`.
         width: Arcs of a block; None = what XLA sums fastest, 1 = plain compressed rows, for loops that walk rows.
+        blocks: On several devices, make `Layer.blocks` too: as much memory again.
 
     Returns:
         A `Layer` of numpy arrays; with several shards its `rows` is that of one shard.
@@ -163,42 +187,29 @@ def layout(
         InputError: More than 2^31 - 1 arcs on one shard.
     """
     total = network.size if padded is None else padded
-    local = total // shards
-    degrees = np.zeros(total, np.int64)
-    degrees[: network.size] = network.degrees()
-    if width is None:
-        width = _width(degrees) if not network.complete else 2
-    blocks = -(-degrees // width)
-    ends = np.concatenate([[0], np.cumsum(blocks)])
-    per_shard = np.diff(ends[::local][: shards + 1])
-    most = int(per_shard.max()) if shards > 1 else int(ends[-1])
-    if most * width > LIMIT:
-        raise InputError(f"network: {most * width} arc slots on one shard, the most is {LIMIT}; use more devices")
-    sources = np.full((shards * most, width), total, np.int32)
-    receivers = np.full(shards * most, local, np.int32)
-    starts = np.zeros((shards, local + 1), np.int32)
-    columns = {name: np.zeros((shards * most, width), values.dtype) for name, values in network.columns.items()}
-    for shard in range(shards):
-        first, last = shard * local, min((shard + 1) * local, network.size)
-        base, here = ends[first], slice(shard * most, shard * most + int(ends[(shard + 1) * local] - ends[first]))
-        starts[shard] = ends[first : first + local + 1] - base
-        receivers[here] = np.repeat(np.arange(local, dtype=np.int32), blocks[first : first + local])
-        if last <= first:
-            continue
-        arcs = slice(int(network.indptr[first]), int(network.indptr[last]))
-        slots = _slots(network.indptr[first : last + 1], starts[shard], width)
-        sources[here].reshape(-1)[slots] = network.indices[arcs]
-        for name, values in network.columns.items():
-            columns[name][here].reshape(-1)[slots] = values[arcs]
+    local, held = total // shards, shards // cluster.count()
+    own = range(cluster.index() * held, (cluster.index() + 1) * held)
+    scale: Any = np.ones(held, np.float32)
     if network.complete:
         rate = float(network.facts["contacts"]) / max(network.size - 1, 1)
-        columns = {"rate": np.full(shards, rate, np.float32)}
-    arrays: Any = {
-        "sources": sources, "receivers": receivers, "starts": starts.reshape(-1), "columns": columns,
-        "scale": np.ones(shards, np.float32),
-    }  # fmt: skip
-    mutual = width == 1 and shards == 1 and not network.complete and _mutual(network)
-    return Layer(**arrays, size=total, rows=local, shards=shards, complete=network.complete, home=home, mutual=mutual)
+        nobody = Rows(np.zeros(local + 1, np.int64), np.zeros(0, np.int32), {})
+        arrays: Any = stacked([nobody] * held, total, 2, {}) | {"scale": scale}
+        arrays |= {"columns": {"rate": np.full(held, rate, np.float32)}}
+        return Layer(**arrays, size=total, rows=local, shards=shards, complete=True, home=home)
+    given = (network.indptr, network.indices, network.columns)
+    pieces = [rows_of(*given, shard * local - network.low, local) for shard in own]
+    if width is None:
+        width = best_width(np.concatenate([np.diff(piece.indptr) for piece in pieces]))
+    kinds = {name: values.dtype for name, values in network.columns.items()}
+    arrays = stacked(pieces, total, width, kinds) | {"scale": scale}
+    buckets = None
+    if shards > 1 and blocks:
+        parts = [
+            part for shard, piece in zip(own, pieces, strict=True) for part in buckets_of(piece, shard, shards, local)
+        ]
+        buckets = Layer(**stacked(parts, local, width, kinds) | {"scale": scale}, size=local, rows=local)
+    mutual = width == 1 and shards == 1 and _mutual(network)
+    return Layer(**arrays, size=total, rows=local, shards=shards, home=home, mutual=mutual, blocks=buckets)
 
 
 def _mutual(network: Network) -> bool:
@@ -206,13 +217,6 @@ def _mutual(network: Network) -> bool:
     from lpm.ops.loops.neighbours import is_mutual
 
     return bool(is_mutual(network.indptr, network.indices))
-
-
-def _slots(indptr: HostArray, starts: HostArray, width: int) -> HostArray:
-    """Return the slot of every arc: block start of its row times the width, plus its rank in the row."""
-    degrees = np.diff(indptr)
-    first = starts[: len(degrees)].astype(np.int64) * width - (indptr[:-1] - indptr[0])
-    return np.repeat(first, degrees) + np.arange(int(degrees.sum()))
 
 
 def one_layer(networks: Mapping[str, Any], kernel: str) -> Any:

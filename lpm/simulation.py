@@ -17,7 +17,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from lpm import levers
+from lpm import cluster, levers
+from lpm.batching import divided
 from lpm.clock import Clock
 from lpm.model import Behaviour as Behaviour
 from lpm.model import Member as Member
@@ -37,8 +38,7 @@ class Simulation:
     def __init__(self, model: Model):
         """Prepare the compiled functions of a model; nothing is compiled before it is used."""
         self.model = model
-        devices = jax.devices()[: model.shards]
-        self.mesh = Mesh(np.array(devices), (AXIS,))
+        self.mesh = Mesh(np.array(cluster.devices(model.shards)), (AXIS,))
         batch, flat, everywhere = P(None, AXIS), P(AXIS), P()
         specs: Any = (batch, batch, everywhere, everywhere, everywhere, everywhere)
         states = State(*specs)
@@ -55,11 +55,20 @@ class Simulation:
             donate_argnums=0,
         )
 
-        self._view = jax.jit(jax.vmap(self._overlaid, in_axes=(0, 0, 0, None)))
+        looked_at = jax.vmap(self._overlaid, in_axes=(0, 0, 0, None))
+        self._view = jax.jit(looked_at, out_shardings=NamedSharding(self.mesh, batch))
 
     def place(self, tree: Any) -> Any:
-        """Return the arrays (agents or blocks first) spread over the devices."""
-        return jax.device_put(tree, NamedSharding(self.mesh, P(AXIS)))
+        """Return the arrays (agents or blocks first) spread over the devices.
+
+        Args:
+            tree: All of every array; of a run in many processes, this process's equal part.
+        """
+        sharding, parts = NamedSharding(self.mesh, P(AXIS)), cluster.count()
+        if parts == 1:
+            return jax.device_put(tree, sharding)
+        put = functools.partial(jax.make_array_from_process_local_data, sharding)
+        return jax.tree.map(lambda x: put(np.asarray(x), (len(x) * parts, *x.shape[1:])), tree)
 
     def start(
         self, agents: Columns, members: Member, tables: Tables | None = None, ties: Mapping[str, Ties] | None = None
@@ -73,8 +82,9 @@ class Simulation:
             ties: The dynamic layers as they begin, not batched.
         """
         others = {name: dict(columns) for name, columns in (tables or {}).items()}
+        begun = jax.tree.map(np.asarray, dict(ties or {})) if cluster.count() > 1 else dict(ties or {})
         with using(self.model.backend):
-            return self._start(dict(agents), members, others, dict(ties or {}))
+            return self._start(dict(agents), members, others, begun)
 
     def advance(self, state: State, members: Member, world: World, first: int, count: int) -> tuple[State, Any]:
         """Return the states after `count` steps from step `first`, and the sums [members, capacity, ...] of the steps.
@@ -82,14 +92,14 @@ class Simulation:
         `state` is used up. Rows of the sums beyond `count` are zero.
         """
         with using(self.model.backend):
-            return self._advance(state, members, world, jnp.int32(first), jnp.int32(count))
+            return self._advance(state, members, world, np.int32(first), np.int32(count))
 
     def view(self, state: State, members: Member, count: int) -> dict[str, Array]:
         """Return the columns [members, rows] as metrics saw them in the last of `count` steps.
 
         They are those of the state with what interventions hold for a while laid over them.
         """
-        return self._view(state.agents, state.since, members.policy.agents, jnp.int32(count - 1))
+        return self._view(state.agents, state.since, members.policy.agents, np.int32(count - 1))
 
     def shapes(self) -> dict[str, Any]:
         """Return shape and dtype of the sums of one step, [members, 1, ...], as `advance` returns them."""
@@ -100,6 +110,18 @@ class Simulation:
         tallies += [f"on:{lever.name}" for lever in named if lever.trigger is not None]
         whole = {**record, **{name: (2,) for name in tallies}}
         return {name: np.zeros((1, 1, *shape), np.uint32) for name, shape in whole.items()}
+
+    def divided(self, state: State, members: Member, world: World) -> list[str]:
+        """Return where members would hold each other up side by side; see `lpm.batching.divided`.
+
+        Args:
+            state: States of a batch, or their shapes and dtypes; of a model on one device.
+            members: The batch.
+            world: What they share.
+        """
+        with using(self.model.backend):
+            chunk = functools.partial(self._chunk, world=world, first=jnp.int32(0), count=jnp.int32(1))
+            return divided(chunk, state, members)
 
     def _batched(self, function: Any, *arguments: Any) -> Any:
         if self.model.batching == "vmap":

@@ -61,6 +61,11 @@ def check(scenario: Scenario) -> None:
                 )
 
 
+def looks_at_agents(scenario: Scenario) -> bool:
+    """Return whether `keep` needs the agents' columns."""
+    return any(each.cascades for each in scenario.kernels)
+
+
 def keep(folder: Path, assembly: Assembly, index: int, seed: int, state: Mapping[str, Any]) -> None:
     """Write what a finished pair leaves behind.
 

@@ -13,14 +13,13 @@ from lpm.errors import InputError, unknown
 from lpm.kernel import declarations
 from lpm.levers import once
 from lpm.metrics import COUNTED, Metric, recorder
-from lpm.network import Layer, layout
-from lpm.ops.dispatch import using
-from lpm.ops.neighbours import row_width
 from lpm.policy import Arm, PolicyPlan, plan, policy_data
 from lpm.population import WEIGHT_UNIT, Column, Population
 from lpm.saturation import refuse_saturation
 from lpm.scenarios import archetypes, parameters, registries, strengths
-from lpm.scenarios.layers import NetworkFacts, build_layer, degree_rank, dynamic, facts_of
+from lpm.scenarios.dealing import Dealing
+from lpm.scenarios.laid import lay
+from lpm.scenarios.layers import NetworkFacts, degree_rank
 from lpm.scenarios.levers import arm_of
 from lpm.scenarios.measured import BELONGS
 from lpm.scenarios.options import Progress
@@ -46,8 +45,9 @@ class Assembly:
         arms: The arms.
         model: What a compilation depends on.
         simulation: The compiled functions.
+        dealing: Where agents stand on the devices.
         world: Layers on the devices.
-        agents: Columns on the devices, padded.
+        agents: Columns on the devices, dealt and padded.
         tables: Columns of the other tables as they begin.
         ties: Dynamic layers as they begin.
         params: `Params` of every kernel instance, before any draw.
@@ -61,6 +61,7 @@ class Assembly:
     arms: tuple[Arm, ...]
     model: Model
     simulation: Simulation
+    dealing: Dealing
     world: World
     agents: Mapping[str, Any]
     tables: Mapping[str, Any]
@@ -98,24 +99,9 @@ def assemble(scenario: Scenario, devices: int, progress: Progress) -> Assembly:
     seconds["people"] = time.perf_counter() - clock
 
     schema = population.schema
-    padded = -(-population.size // devices) * devices
-    layers: dict[str, Layer] = {}
-    ties: dict[str, Ties] = {}
-    with using(scenario.backend):
-        width = row_width()
-    told: dict[str, NetworkFacts] = {}
-    for number, table in enumerate(scenario.networks):
-        clock = time.perf_counter()
-        progress(f"network {table.name}", 0, 1)
-        network = build_layer(scenario, number, table, population)
-        if table.dynamic:
-            ties[table.name] = dynamic(scenario, number, network, population, padded, devices)
-        else:
-            layers[table.name] = layout(network, devices, padded, home=table.home, width=width)
-        told[table.name] = facts_of(network, table, population)
-        del network
-        progress(f"network {table.name}", 1, 1)
-        seconds[f"network {table.name}"] = time.perf_counter() - clock
+    laid = lay(scenario, population, devices, progress)
+    layers, ties, told, dealing = laid.layers, laid.ties, laid.told, laid.dealing
+    seconds |= laid.seconds
 
     metrics = tuple(_metrics(scenario, schema))
     base = [metric for metric in metrics if metric.kind in COUNTED]
@@ -140,11 +126,12 @@ def assemble(scenario: Scenario, devices: int, progress: Progress) -> Assembly:
         capacity=min(CHUNK_STEPS, scenario.steps),
     )
     simulation = Simulation(model)
-    ranks = {i.name: degree_rank(told[i.top[0]].degrees, padded) for i in policy.agents if i.top[0]}
-    world = World(simulation.place(layers), simulation.place(ranks))
-    agents = simulation.place(_padded(population, padded))
+    ranks = {i.name: degree_rank(told[i.top[0]].degrees, population.size) for i in policy.agents if i.top[0]}
+    dealt = {name: dealing.dealt(rank, fill=2.0) for name, rank in ranks.items()}
+    world = World(simulation.place(layers), simulation.place(dealt))
+    agents = simulation.place(dealing.everybody(population.columns))
     return Assembly(
-        scenario, population, told, metrics, arms, model, simulation, world, agents,
+        scenario, population, told, metrics, arms, model, simulation, dealing, world, agents,
         _other_tables(scenario, behaviours), ties, params, seconds,
     )  # fmt: skip
 
@@ -289,12 +276,3 @@ def _check_durations(policy: PolicyPlan, arms: tuple[Arm, ...], scenario: Scenar
                     f"{scenario.label}: intervention '{each.name}' of arm '{arm.name}': '{each.effects[0].target}' is "
                     "written by a kernel, so it is set once and cannot have a duration"
                 )
-
-
-def _padded(population: Population, padded: int) -> dict[str, HostArray]:
-    """Return the columns with absent agents of no weight behind them, up to a multiple of the devices."""
-    more = padded - population.size
-    columns: dict[str, HostArray] = {}
-    for name, values in population.columns.items():
-        columns[name] = np.concatenate([values, np.zeros((more, *values.shape[1:]), values.dtype)]) if more else values
-    return columns

@@ -2,23 +2,24 @@
 
 A finished (arm, seed) pair is written at once. Within a pair the host looks in every few steps: it draws progress,
 writes a checkpoint when asked, and reads surveys. The length of these chunks has no influence on a trajectory.
+
+Of a run in many processes (`lpm.cluster`) all do the same; the first one decides, speaks, and writes the folder.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lpm import checkpoint, results
+from lpm import checkpoint, cluster, pieces, results
 from lpm.errors import CheckpointError, Fault, InputError, faults
 from lpm.ops.groups import people_of
-from lpm.scenarios import afterwards, agents, draws, manifest, notes, surveys
+from lpm.scenarios import afterwards, agents, draws, manifest, notes, saved, surveys
 from lpm.scenarios.assembly import Assembly, assemble
 from lpm.scenarios.options import Progress, RunOptions, silent
 from lpm.scenarios.outputs import claim
@@ -47,13 +48,14 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress = silent) ->
             says it in words.
     """
     try:
-        return _run(scenario, options, progress)
+        with cluster.explaining(lambda: kept(options.out, scenario)):
+            return _run(scenario, options, progress)
     except Fault as fault:
         raise Fault(f"{fault}; {kept(options.out, scenario)}") from fault
 
 
 def _run(scenario: Scenario, options: RunOptions, progress: Progress) -> Path:
-    with claim(options.out, scenario, resume=options.resume) as folder:
+    with _claimed(scenario, options) as folder:
         began = time.perf_counter()
         size, people = scenario.population.size, scenario.population.people
         if size is not None and people is not None:  # else only the population can tell
@@ -66,8 +68,9 @@ def _run(scenario: Scenario, options: RunOptions, progress: Progress) -> Path:
         def tell(interrupted: bool) -> None:
             progress("report", 0, 1)
             seconds = runner.seconds | {"total": time.perf_counter() - began}
-            with undisturbed():
-                manifest.write(assembly, folder, seconds, runner.tallies, interrupted)
+            if cluster.is_first():
+                with undisturbed():
+                    manifest.write(assembly, folder, seconds, runner.tallies, interrupted)
             progress("report", 1, 1)
 
         with faults():  # from here on the input is good
@@ -82,14 +85,35 @@ def _run(scenario: Scenario, options: RunOptions, progress: Progress) -> Path:
     return options.out
 
 
+@contextlib.contextmanager
+def _claimed(scenario: Scenario, options: RunOptions) -> Generator[Path]:
+    """Hold the folder of the run, which the first process does for all.
+
+    Raises:
+        InputError: As `claim`, or checkpoints are wanted and another process does not see the folder.
+    """
+    with contextlib.ExitStack() as stack:
+        if cluster.is_first():
+            stack.enter_context(claim(options.out, scenario, resume=options.resume))
+        cluster.barrier()
+        seen = cluster.gathered((options.out / "scenario.toml").is_file())
+        if not all(seen) and (options.checkpoint_every is not None or options.resume):
+            raise InputError(
+                f"--out {options.out}: process {seen.index(False)} does not see this folder; all processes write and "
+                "read checkpoints, so it has to lie where all of them see it"
+            )
+        yield options.out
+
+
 def _devices(options: RunOptions) -> int:
+    """Return the number of devices, those of all processes."""
     import jax
 
-    there = jax.device_count()
+    there = jax.local_device_count()
     wanted = 1 if options.devices is None and jax.default_backend() == "cpu" else options.devices or there
     if wanted > there:
         raise InputError(f"--devices: expected at most the {there} devices that there are, got {wanted}")
-    return wanted
+    return wanted * cluster.count()
 
 
 class _Runner:
@@ -102,7 +126,7 @@ class _Runner:
         self.tallies: dict[tuple[str, int], dict[str, HostArray]] = {}
         self.finished = 0
         self.done_steps = 0
-        self.save_agents = options.save_agents or (options.resume and agents.kept(folder))
+        self.save_agents = cluster.told(options.save_agents or (options.resume and agents.kept(folder)))
 
     def every_pair(self) -> None:
         """Run every pair that is not finished; a later arm's pairs of a seed follow the first arm's, seed by seed."""
@@ -113,11 +137,12 @@ class _Runner:
         self.progress("running", 0, total)
         for seed, params in zip(scenario.seeds, drawn, strict=True):
             for index, arm in enumerate(assembly.arms):
-                if not self._done(index, seed):
+                if not cluster.told(cluster.is_first() and self._done(index, seed)):
                     self._pair(index, seed, params, total)
                 else:
                     self.done_steps += scenario.steps
-                    self.tallies[arm.name, seed] = manifest.read_tallies(self.folder, index, seed)
+                    if cluster.is_first():
+                        self.tallies[arm.name, seed] = manifest.read_tallies(self.folder, index, seed)
                 self.finished += 1
                 self.progress("running", self.done_steps, total)
 
@@ -178,18 +203,21 @@ class _Runner:
             self.done_steps += stop - at
             at = stop
             if at in asked:
-                seen = {name: np.asarray(values)[0] for name, values in simulation.view(state, member, at).items()}
+                view = simulation.view(state, member, at)
+                seen = {n: pieces.whole_of(saved.piece_of(self.assembly.dealing, v)) for n, v in view.items()}
                 answers += surveys.ask(scenario, self.assembly.population.schema, arm.name, seed, at, seen, asked[at])
             every = self.options.checkpoint_every
             if every is not None and at % every == 0 and at < scenario.steps:
-                surveys.keep(place, answers)
+                if cluster.is_first():
+                    surveys.keep(place, answers)
                 self._save(place, state, sums, at)
             self.progress("running", self.done_steps, total)
             clock = time.perf_counter()
             self.seconds["host"] += clock - now
         with undisturbed():
             self._finish(index, seed, state, sums, answers)
-            checkpoint.clear(place)
+            if cluster.is_first():
+                checkpoint.clear(place)
 
     def _next_stop(self, at: int, asked: Mapping[int, Any]) -> int:
         """Return where the chunk that begins at `at` ends: at its capacity, a checkpoint, a survey or the end."""
@@ -198,21 +226,6 @@ class _Runner:
         if every is not None:
             stop = min(stop, (at // every + 1) * every)
         return min([stop, *(step for step in asked if at < step < stop)])
-
-    def _plain(self, state: State) -> dict[str, Any]:
-        """Return a state as nested dicts of numpy arrays, without the batch axis and the padding."""
-        size = self.assembly.population.size
-        return {
-            "agents": {name: np.asarray(values)[0, :size] for name, values in state.agents.items()},
-            "since": {name: np.asarray(values)[0, :size] for name, values in state.since.items()},
-            "triggers": {name: np.asarray(values) for name, values in state.triggers.items()},
-            "last": {name: np.asarray(values)[0] for name, values in state.last.items()},
-            "tables": {t: {n: np.asarray(v)[0] for n, v in columns.items()} for t, columns in state.tables.items()},
-            "ties": {
-                name: {"ends": np.asarray(ties.ends)[0], "alive": np.asarray(ties.alive)[0]}
-                for name, ties in state.ties.items()
-            },
-        }
 
     def _check_capacity(self, state: State) -> None:
         for name, ties in state.ties.items():
@@ -225,14 +238,15 @@ class _Runner:
     def _save(self, place: Path, state: State, sums: list[dict[str, HostArray]], at: int) -> None:
         joined = {name: np.concatenate([chunk[name] for chunk in sums]) for name in sums[0]}
         facts = {**self.name, "versions": manifest.versions()}
-        checkpoint.save(place, at, {**self._plain(state), "sums": joined}, facts)
+        checkpoint.save(place, at, {**saved.plain(state, self.assembly.dealing), "sums": joined}, facts)
 
     def _resumed(self, place: Path, state: State, sums: list[dict[str, HostArray]]) -> tuple[State, Any, int]:
         """Return the state of the last checkpoint (or the first state), the sums up to it, and its step."""
-        import jax
-
-        example = self.assembly.simulation.shapes()
-        like = {**self._plain(state), "sums": {n: np.zeros((0, *s.shape[2:]), s.dtype) for n, s in example.items()}}
+        example, dealing = self.assembly.simulation.shapes(), self.assembly.dealing
+        like = {
+            **saved.plain(state, dealing),
+            "sums": {n: np.zeros((0, *s.shape[2:]), s.dtype) for n, s in example.items()},
+        }
         found = checkpoint.restore(place, like, self.name["run"])
         if found is None:
             return state, sums, 0
@@ -243,35 +257,17 @@ class _Runner:
         sums = [dict(arrays["sums"])]
         if any(len(values) != at for values in sums[0].values()):
             raise CheckpointError(f"checkpoint {place}: expected the sums of {at} steps; delete it to begin anew")
-        whole = {
-            key: {name: self._padded(values, getattr(state, key)[name]) for name, values in arrays[key].items()}
-            for key in ("agents", "since")
-        }
-        small = {
-            "triggers": dict(arrays["triggers"]),
-            "last": {name: values[None] for name, values in arrays["last"].items()},
-            "tables": {t: {n: v[None] for n, v in columns.items()} for t, columns in arrays["tables"].items()},
-            "ties": {
-                name: replace(ties, **{n: v[None] for n, v in arrays["ties"][name].items()}, changed=np.ones(1, bool))
-                for name, ties in state.ties.items()
-            },
-        }
-        parts: dict[str, Any] = {**whole, **small}
-        made = State(**parts)
-        placed = jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), made, state)
         self.done_steps += at
-        return placed, sums, at
-
-    @staticmethod
-    def _padded(values: HostArray, like: Any) -> HostArray:
-        whole = np.array(like)
-        whole[0, : len(values)] = values
-        return whole
+        return saved.restored(state, arrays, dealing), sums, at
 
     def _finish(
         self, index: int, seed: int, state: State, sums: list[dict[str, HostArray]], answers: list[Any]
     ) -> None:
         scenario, assembly = self.assembly.scenario, self.assembly
+        asked = self.save_agents or afterwards.looks_at_agents(scenario)
+        whole = saved.agents_of(state, assembly.dealing) if asked else {}
+        if not cluster.is_first():
+            return
         joined = {name: np.concatenate([chunk[name] for chunk in sums]) for name in sums[0]}
         groups, values = assembly.model.recorder.roll_up(joined)
         values = manifest.with_derived(assembly, groups, values)
@@ -286,8 +282,8 @@ class _Runner:
         if answers:
             surveys.write(self.folder, index, seed, answers)
         if self.save_agents:
-            agents.keep(self.folder, assembly, index, seed, self._plain(state)["agents"])
-        afterwards.keep(self.folder, assembly, index, seed, self._plain(state))
+            agents.keep(self.folder, assembly, index, seed, whole)
+        afterwards.keep(self.folder, assembly, index, seed, {"agents": whole, "tables": saved.tables_of(state)})
         results.write_finished(self.folder, index, trajectory, self.name)
 
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from lpm import cluster
 from lpm.errors import InputError
 from lpm.network import Network
 from lpm.networks.draws import layer_seed
-from lpm.networks.mixing import counted
+from lpm.networks.mixing import met_in, per_person
+from lpm.pieces import Piece, bounds, whole_of
 from lpm.population import Population
 from lpm.scenarios import parameters, registries
 from lpm.scenarios.schema import LayerTable, Scenario
@@ -41,7 +43,11 @@ class NetworkFacts:
 
 
 def build_layer(scenario: Scenario, number: int, table: LayerTable, population: Population) -> Network:
-    """Return one network layer of a scenario.
+    """Return one network layer of a scenario: all rows, or those of this process.
+
+    Every process has the whole of a layer whose ties change. While they build, the preferential, configuration,
+    small-world and undirected spatial builders and a table of edges hold all ties or stubs of the layer, the others
+    only those of the rows; the columns of all people are on every host.
 
     Raises:
         InputError: What its builder refuses.
@@ -52,7 +58,8 @@ def build_layer(scenario: Scenario, number: int, table: LayerTable, population: 
     params = registries.with_files(scenario, params, f"networks[{number}]")
     seed = layer_seed(scenario.population.seed if table.seed is None else table.seed, table.name)
     try:
-        network = builder.build(seed, params, population, (0, population.size))
+        rows = (0, population.size) if table.dynamic else bounds(population.size)
+        network = builder.build(seed, params, population, rows)
     except InputError as error:
         raise InputError(_placed(str(error), table.builder, where)) from None
     return network.check(f"{where} '{table.name}'")
@@ -64,21 +71,29 @@ def _placed(line: str, builder: str, where: str) -> str:
 
 
 def facts_of(network: Network, table: LayerTable, population: Population) -> NetworkFacts:
-    """Return what the report tells of a layer."""
-    told = network.facts.get("mixing")
-    made = mixing(network, population) if told is None else np.asarray(told["generated"])
-    published = None if told is None else np.asarray(told["published"])
-    return NetworkFacts(network.arcs, network.degrees(), dict(network.facts), table.source, made, published)
+    """Return what the report tells of a layer, put together from the rows of all processes."""
+    told, parted = network.facts.get("mixing", {}), cluster.count() > 1 and not table.dynamic
+    made = np.asarray(told["generated"]) if "generated" in told else mixing(network, population, parted=parted)
+    published = np.asarray(told["published"]) if told else None
+    degrees = network.degrees()
+    if parted:
+        degrees = whole_of(Piece(degrees.astype(np.int32), network.size)).astype(np.int64)
+    return NetworkFacts(int(degrees.sum()), degrees, dict(network.facts), table.source, made, published)
 
 
-def mixing(network: Network, population: Population, by: str = "age") -> HostArray | None:
+def mixing(network: Network, population: Population, by: str = "age", parted: bool = False) -> HostArray | None:
     """Return float64 [levels, levels], contacts per person (row) and day with persons of a level (column).
 
-    None where the layer stores no arcs or the population has no such categorical column.
+    None where the layer stores no arcs or the population has no such categorical column. With `parted` the network is
+    this process's rows, and those of all processes are put together.
     """
     if by not in population.schema or not population.schema[by].levels or network.complete:
         return None
-    return counted(network, population.columns[by], len(population.schema[by].levels))
+    codes, levels = population.columns[by], len(population.schema[by].levels)
+    met = met_in(network, codes, levels)
+    if parted:
+        met = np.sum(cluster.gathered(met.tolist()), axis=0)
+    return per_person(met, codes)
 
 
 def dynamic(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from lpm import __version__, derived, effects, results, score
+from lpm import __version__, cluster, derived, effects, results, score
 from lpm.memory import peak_memory_mb
 from lpm.metrics import Metric
 from lpm.ops import dispatch
@@ -120,8 +120,6 @@ def _plain(value: Any) -> Any:
 
 
 def _facts(assembly: Assembly, seconds: Mapping[str, float], interrupted: bool) -> dict[str, Any]:
-    import jax
-
     scenario, population = assembly.scenario, assembly.population
     steps = max(seconds["steps"], 1.0)
     backends: dict[str, str] = {}
@@ -145,7 +143,8 @@ def _facts(assembly: Assembly, seconds: Mapping[str, float], interrupted: bool) 
         "draws": scenario.draws,
         "seeds": list(scenario.seeds),
         "versions": versions(),
-        "devices": [str(device) for device in jax.devices()[: assembly.model.shards]],
+        "devices": [str(device) for device in cluster.devices(assembly.model.shards)],
+        "processes": cluster.count(),
         "backend": backends,
         "agents": population.size,
         "people": population.people,

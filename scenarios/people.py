@@ -40,6 +40,9 @@ def made_people(scenario: Scenario) -> Population:
 def people_of(scenario: Scenario) -> Population:
     """Return the population with every column that the scenario's kernels declare.
 
+    It is all of it in every process of a run, because builders look at everybody's columns; on the devices each process
+    has its own.
+
     Raises:
         InputError: The people cannot be made or read, or a kernel reads a column that is not there.
     """

@@ -28,7 +28,7 @@ import jax.numpy as jnp
 from lpm.errors import InputError
 from lpm.kernel import Kernel
 from lpm.network import Layer
-from lpm.ops.collective import gather_rows
+from lpm.ops.collective import look_up
 from lpm.ops.pick import pick_neighbour
 from lpm.population import Column
 from lpm.random import Key, agent_bits, purpose, uniform
@@ -118,7 +118,7 @@ def sources(networks: Mapping[str, Layer], active: Array, where: Array, key: Key
         ids: uint32 [rows], outside ids.
         shards: Number of devices.
     """
-    everyone, draws = gather_rows(ids, shards), agent_bits(purpose(key, "source"), ids)
+    draws = agent_bits(purpose(key, "source"), ids)
     parent, hazard = ids, jnp.zeros(ids.shape, jnp.float32)
     place = uniform(purpose(key, "source layer"), ids)
     found: list[tuple[Array, Array]] = []
@@ -128,7 +128,8 @@ def sources(networks: Mapping[str, Layer], active: Array, where: Array, key: Key
         if layer.complete:
             scale = scale * layer.columns["rate"].reshape(())
         hazard = hazard + sums.astype(jnp.float32) * scale
-        found.append((jnp.where(sums > 0, everyone[jnp.minimum(picked, len(everyone) - 1)], ids), hazard))
+        theirs = look_up(ids, jnp.minimum(picked, layer.size - 1), shards)
+        found.append((jnp.where(sums > 0, theirs, ids), hazard))
     drawn, taken = place * hazard, jnp.zeros(ids.shape, bool)
     for theirs, upto in found:  # the last layer's end is all of the hazard, and a draw is below it
         here = ~taken & (drawn < upto)

@@ -44,10 +44,10 @@ from lpm.kernel import Kernel, parameter, register
 from lpm.kernels.diffusion.contagion import ONE
 from lpm.kernels.diffusion.exposure import chance_hazard, seeded
 from lpm.network import Layer
-from lpm.ops.collective import add_shards, gather_rows, own_rows
 from lpm.ops.groups import weighted_sum_by_group
 from lpm.ops.hazard import event_threshold, hazard_units
 from lpm.ops.neighbours import sum_neighbours
+from lpm.ops.outgoing import sum_outgoing
 from lpm.population import WEIGHT_UNIT, Column
 from lpm.random import Key, agent_bits, bits, happens, purpose, threshold
 from lpm.types import Array, Columns, Tables
@@ -247,18 +247,17 @@ def _sent(
             return _copies((source[0] > 0) & ~_outcome(source, ours, digits, strikes)[0], columns)
 
         count = sum_neighbours(layer, reached, (number, token), token, where=follows)
-        theirs = [jnp.pad(gather_rows(x, layer.shards), (0, 1))[layer.sources] for x in (number, token)]
-        ours = [gather_rows(x, layer.shards) if layer.replicated else x for x in (token, here)]
-        ours = [jnp.pad(x, (0, 1))[layer.receivers][:, None] for x in ours]
-        found = _outcome(theirs, ours[0], digits, strikes)[1] & (theirs[0] > 0) & ours[1]
-        return count, jnp.zeros(layer.size + 1, jnp.int32).at[layer.sources].add(found.astype(jnp.int32))[:-1]
+
+        def spotted(theirs: Any, ours: Any) -> Array:
+            return _outcome(theirs, ours[0], digits, strikes)[1] & (theirs[0] > 0) & ours[1]
+
+        return count, sum_outgoing(layer, spotted, (number, token), (token, here))
 
     def plain(_: None) -> tuple[Array, Array]:
         count = sum_neighbours(layer, lambda source, _, columns: _copies(source > 0, columns), number, where=follows)
-        return count, jnp.zeros(layer.size, jnp.int32)
+        return count, jnp.zeros(here.shape, jnp.int32)
 
-    count, found = jax.lax.cond(moderated & (digits > 0), checked, plain, None)
-    return count, own_rows(found if layer.replicated else add_shards(found, layer.shards), layer.shards)
+    return jax.lax.cond(moderated & (digits > 0), checked, plain, None)
 
 
 def _copies(sent: Array, columns: Mapping[str, Array]) -> Array:

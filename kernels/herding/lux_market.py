@@ -210,7 +210,7 @@ def trend(x: Array, price: Array, params: Any, dt: float) -> Array:
 
 def _nearby(layer: Layer, mood: Array, here: Array) -> Array:
     """Return float64 [rows], the excess of optimists among each trader's present neighbours; 0 where there are none."""
-    side = jnp.where(here, 2 * mood.astype(jnp.int32) - 1, 0)
+    side = jnp.where(here, 2 * mood.astype(jnp.int8) - 1, 0)  # a byte to fetch
     sums, count = sum_neighbours(layer, lambda theirs, ours, arc: theirs, (side, here))
     with jax.enable_x64(True):
         return sums.astype(jnp.float64) / jnp.maximum(count, 1).astype(jnp.float64)

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from lpm.errors import InputError
 from lpm.kernel import parameter
 from lpm.network import Layer
-from lpm.ops.collective import gather_rows
+from lpm.ops.collective import look_up
 from lpm.ops.matching import match_ties
 from lpm.ops.pairs import match_pairs
 from lpm.ops.sequences import Draws, pair_by_pair, refuse_endless
@@ -146,7 +146,7 @@ def pairs_of(layer: Layer, key: Key, agents: Columns, meetings: Array, dt: float
         partner = match_ties(layer, meet, ids, here)
     open_ = layer.scale.reshape(()) > 0  # a layer that policy closes matches nobody
     matched, partner = (partner >= 0) & open_, jnp.maximum(partner, 0)
-    them = gather_rows(ids, layer.shards).at[partner].get(mode="promise_in_bounds")
+    them = look_up(ids, partner, layer.shards)
     low, high = jnp.minimum(ids, them), jnp.maximum(ids, them)
     chance = threshold(meetings * (jnp.float32(dt) * layer.scale.reshape(())))
     talks = matched & happens(bits(purpose(key, "talk"), low, high), chance)
@@ -155,7 +155,7 @@ def pairs_of(layer: Layer, key: Key, agents: Columns, meetings: Array, dt: float
 
 def of_partner(values: Array, pairs: Pairs, shards: int) -> Array:
     """Return the values [rows, ...] of each agent's partner; those of agent 0 where there is none."""
-    return gather_rows(values, shards).at[pairs.partner].get(mode="promise_in_bounds")
+    return look_up(values, pairs.partner, shards)
 
 
 def at_most_one(params: Any, where: str, dt: float) -> None:

@@ -90,7 +90,7 @@ class ContactMatrix:
         }
         columns = {} if intensity == 64 else {"intensity": np.full(len(indices), intensity, np.uint16)}
         network = Network(size, indptr, indices, low, columns, facts=facts)
-        if params.bands and high - low == size:
+        if params.bands:
             facts["mixing"] = _mixing(network, population, params.bands, level, matrix, where)
         return network
 
@@ -120,15 +120,15 @@ def _groups(population: Population, name: str, where: str) -> tuple[Sequence[str
 def _mixing(
     network: Network, population: Population, bands: str, level: HostArray, matrix: HostArray, where: str
 ) -> dict[str, Any]:
-    """Return mean contacts per day between the levels of a column: as counted, and as the matrix has them."""
+    """Return mean contacts per day between the levels of a column: as counted (in all rows), as the matrix has them."""
     names, band = _groups(population, bands, f"{where}.bands")
     people = np.bincount(band * len(matrix) + level, minlength=len(names) * len(matrix))
     member = people.reshape(len(names), len(matrix)).astype(np.float64)
     everyone, mine = member.sum(0), member.sum(1)
     share = np.divide(member, everyone, out=np.zeros_like(member), where=everyone > 0)
     rows = np.divide(member, mine[:, None], out=np.zeros_like(member), where=mine[:, None] > 0)
-    generated = counted(network, band, len(names))
-    return {"levels": list(names), "generated": generated.tolist(), "published": (rows @ matrix @ share.T).tolist()}
+    told = {"levels": list(names), "published": (rows @ matrix @ share.T).tolist()}
+    return told | ({"generated": counted(network, band, len(names)).tolist()} if network.rows == network.size else {})
 
 
 def _affinity(params: ContactMatrix.Params, names: Sequence[str], where: str) -> HostArray:

@@ -152,17 +152,28 @@ def _met(indptr, indices, intensity, low, codes, out):  # type: ignore[no-untype
 def counted(network: Network, codes: HostArray, levels: int) -> HostArray:
     """Return the mean contacts per day of a person of level a with persons of level b in the rows of a network.
 
+    Rows without people are 0.
+
     Args:
         network: Its column `intensity` (1/64 contact a day) counts where there is one.
         codes: Whole numbers [size], level of every agent.
         levels: Number of levels.
 
     Returns:
-        float64 [levels, levels]; rows without people are 0.
+        float64 [levels, levels].
     """
+    return per_person(met_in(network, codes, levels), codes[network.low : network.low + network.rows])
+
+
+def met_in(network: Network, codes: HostArray, levels: int) -> HostArray:
+    """Return int64 [levels, levels], the contacts of `counted` in all, in 1/64 a day."""
     met = np.zeros((levels, levels), np.int64)
     intensity = network.columns.get("intensity", np.empty(0, np.uint16))
     _met(network.indptr, network.indices, intensity, network.low, codes, met)
-    here = codes[network.low : network.low + network.rows].astype(np.int64)
-    people = np.bincount(here, minlength=levels).astype(np.float64)
-    return met / 64 * np.divide(1.0, people, out=np.zeros(levels), where=people > 0)[:, None]
+    return met
+
+
+def per_person(met: HostArray, codes: HostArray) -> HostArray:
+    """Return float64 [levels, levels], contacts per person of `codes`, from what `met_in` returns."""
+    people = np.bincount(codes.astype(np.int64), minlength=len(met)).astype(np.float64)
+    return met / 64 * np.divide(1.0, people, out=np.zeros(len(met)), where=people > 0)[:, None]

@@ -1,7 +1,9 @@
 """Encounters: whom an agent meets on a layer or under complete mixing, and the draws of single events.
 
 Agents are ranked by outside id, so that neither the order of agents nor the number of devices changes who meets whom.
-What events do to the agents, one after the other, is in `lpm.ops.sequences`.
+What events do to the agents, one after the other, is in `lpm.ops.sequences`. The rank of one depends on the ids of all:
+every device holds an id of 32 bits and a bit of presence for every agent where events are drawn, or under complete
+mixing.
 """
 
 from __future__ import annotations

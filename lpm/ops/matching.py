@@ -4,7 +4,8 @@ Every agent draws a token, and the priority of a tie {i, j} is a hash of the sum
 two ties are independent, and an arc costs one look-up. In a round each free agent proposes along its tie of best
 priority to a free neighbour, and those who propose to each other are matched. The pairs of k rounds are the first pairs
 of the greedy matching that takes ties in order of priority, so that a tie is matched only by its own priority and those
-around it, on any number of devices and in any order of agents.
+around it, on any number of devices and in any order of agents. Every device holds the token of every agent, and in a
+round whom each proposes to (32 bits both), because one's proposal is told by those of one's neighbours.
 """
 
 from __future__ import annotations

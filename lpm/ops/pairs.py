@@ -1,4 +1,7 @@
-"""Pair matching: random disjoint pairs of agents, the encounter of pairwise models."""
+"""Pair matching: random disjoint pairs of agents, the encounter of pairwise models.
+
+Who meets whom depends on the order of all draws: every device holds a draw and an id of 32 bits for every agent.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Random ranks: a random order of the members of each group, one order per stream of draws."""
+"""Random ranks: a random order of the members of each group, one order per stream of draws.
+
+A rank depends on all draws: every device holds a draw, an id and a group of 32 bits for every agent.
+"""
 
 from __future__ import annotations
 

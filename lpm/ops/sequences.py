@@ -1,8 +1,9 @@
 """Sequences of single events: the random-sequential schedule, in which an event sees what those before it left.
 
 The events of a step come in rounds of at most one event an agent on average, as many rounds as it takes: nothing is
-left out where policy or a long step asks for several events an agent. Every device goes through all events alike, on
-values of all agents, so that the number of devices changes nothing.
+left out where policy or a long step asks for several events an agent. An event sees what the one before it left: every
+device goes through all events alike, and holds the values of all agents for it, floats too. So the number of devices
+changes nothing, neither the result nor the time nor the memory of a step.
 """
 
 from __future__ import annotations

@@ -25,9 +25,9 @@ BATCH = 2e7
 MOST = 256
 """Most runs side by side."""
 
-BESIDE = 8_000
+BESIDE = 30_000
 """Largest population of which runs are moved side by side (vmap) rather than one after the other within a call (map):
-below it XLA's costs of starting an operation outweigh what the caches hold; measured, `tests/benchmarks/sweeps.py`."""
+below it XLA's costs of starting an operation outweigh what the caches hold (`tests/benchmarks/sweeps.py batches`)."""
 
 COPIES = 4
 """Times that the state of a batch is held at once: before and after a step, what is computed between, and the batch
@@ -153,18 +153,21 @@ def choice(assembly: Assembly, left: int, memory: int | None) -> tuple[int, str]
     wanted = int(min(MOST, max(1.0, BATCH / (agents * steps))))
     wanted = -(-left // -(-left // wanted))  # as few batches, of equal size
     size = batch_size(COPIES * bytes_of(assembly), memory_limit(memory), most=wanted)
-    return size, "vmap" if agents <= BESIDE else "map"
+    beside = 1 < size and agents <= BESIDE and not assembly.simulation.divided(*_one(assembly), assembly.world)
+    return size, "vmap" if beside else "map"
 
 
 def bytes_of(assembly: Assembly) -> int:
     """Return the bytes of one run: its state, and the sums of its steps on device and host."""
-    members: Any = jax.tree.map(
-        lambda leaf: np.asarray(leaf), assembly.member(assembly.arms[0], 0, dict(assembly.params))
-    )
-    simulation = assembly.simulation
-    state = jax.eval_shape(simulation.start, assembly.agents, members, assembly.tables, assembly.ties)
-    sums = sum(each.nbytes for each in simulation.shapes().values())
-    return sum(_nbytes(leaf) for leaf in jax.tree.leaves(state)) + 2 * assembly.scenario.steps * sums
+    sums = sum(each.nbytes for each in assembly.simulation.shapes().values())
+    return sum(_nbytes(leaf) for leaf in jax.tree.leaves(_one(assembly)[0])) + 2 * assembly.scenario.steps * sums
+
+
+def _one(assembly: Assembly) -> tuple[Any, Any]:
+    """Return the shapes of the state of one run, and its member."""
+    member: Any = assembly.member(assembly.arms[0], 0, dict(assembly.params))
+    state = jax.eval_shape(assembly.simulation.start, assembly.agents, member, assembly.tables, assembly.ties)
+    return state, member
 
 
 def _nbytes(leaf: Any) -> int:

@@ -20,6 +20,7 @@ from lpm.network import Network, layout
 from lpm.ops.neighbours import row_width
 from lpm.policy import policy_data
 from lpm.population import IDENTITY, Column, Population
+from lpm.scenarios.dealing import Dealing, deal
 from lpm.simulation import Member, Simulation, State, World
 from lpm.ties import Ties, from_network, pairs
 from lpm.types import HostArray
@@ -197,9 +198,9 @@ def others_of(kernel: type[Kernel], generator: np.random.Generator) -> dict[str,
     }
 
 
-def slots(network: Network, ids: HostArray, shards: int = 1) -> Ties:
+def slots(network: Network, ids: HostArray, shards: int = 1, padded: int | None = None) -> Ties:
     """Return a dynamic layer that begins with the ties of a network; it holds some more."""
-    padded = -(-len(ids) // shards) * shards
+    padded = padded or -(-len(ids) // shards) * shards
     everybody = np.concatenate([ids, np.full(padded - len(ids), 0xFFFF_FFFF, np.uint32)])
     return from_network(network, network.arcs // 2 + SPARE, everybody, padded, shards=shards)
 
@@ -247,10 +248,24 @@ def people_of(kernel: type[Kernel]) -> Population:
 
 @functools.cache
 def network(place: str = "rows") -> Network:
-    """Return the network of the contract: everybody's 8 contacts, among neighbours or under complete mixing."""
+    """Return the network of the contract: everybody's 8 contacts, among neighbours, with hubs or complete mixing."""
     if place == "complete mixing":
         return graph("complete", SIZE, contacts=8.0)
+    if place == "hubs":
+        return graph("barabasi-albert", SIZE, ties=4)
     return graph("erdos-renyi", SIZE, mean_degree=8.0)
+
+
+def dealt(bench: Bench, shards: int) -> tuple[Bench, Dealing]:
+    """Return the same people and ties on several devices, dealt by their ties, and where everybody stands."""
+    dealing = deal(bench.network.degrees(), shards)
+    people = replace(bench.people, columns=dealing.everybody(bench.people.columns))
+    made = bench_of(bench.kernel, DT, people, dealing.spread(bench.network), shards=shards)
+    if bench.ties:
+        ties = slots(bench.network, bench.people.columns["id"], shards, dealing.padded)
+        made.small.world = World({})
+        made = replace(made, ties={"contacts": dealing.moved(ties)})
+    return made, dealing
 
 
 def equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -83,7 +83,8 @@ def test_every_op_of_the_table_is_tested():
     import lpm.kernels as _  # some ops are registered by the kernels that need them  # noqa: F401
 
     here = {"choice", "groups", "neighbours", "pairs", "pick", "ranks", "sample", "sort", "weighted groups"}
-    elsewhere = {"matching", "coevolution", "moves"}  # tests/test_matching.py, test_coevolving_voter.py, test_moves.py
+    # tests/test_matching.py, test_coevolving_voter.py, test_moves.py, test_visits.py (sums over one device's agents)
+    elsewhere = {"matching", "coevolution", "moves", "units"}
     assert set(dispatch.table()) == here | elsewhere
     for backends in dispatch.table().values():
         assert "xla" in backends

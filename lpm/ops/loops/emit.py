@@ -12,6 +12,8 @@ from lpm.ops.loops.program import COMPARISONS, SIZES, Untranslatable, packed, pa
 intrinsic: Any = extending.intrinsic  # what it decorates is called without the typing context
 
 LONG = ir.IntType(64)
+SOURCES = ("source", "packed", "bits")
+"""Places of an influencing agent's values: as they are, as bits that the loop packs, and as bits that it is given."""
 TYPES: dict[str, Any] = {
     name: ir.FloatType() if name == "float32" else ir.IntType(1 if name == "bool" else bits)
     for name, bits in SIZES.items()
@@ -65,7 +67,7 @@ def active(_: Any, text: Any, inputs: Any, source: Any) -> Any:
     def codegen(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
         found = ir.Constant(ir.IntType(1), 0)
         for i, (place, dtype) in enumerate(program["inputs"]):
-            if place in ("source", "packed"):
+            if place in SOURCES:
                 kept = "bool" if dtype == "bool" else f"uint{SIZES[dtype]}"
                 value = _load(builder, arguments[1], i, (place, kept), {place: arguments[2]})
                 quiet = ir.Constant(value.type, 0)
@@ -83,7 +85,7 @@ def accumulate(_: Any, text: Any, inputs: Any, source: Any, receiver: Any, arc: 
 
     def codegen(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
         source, receiver, arc = arguments[2:5]
-        places = {"source": source, "packed": source, "receiver": receiver, "arc": arc, "scalar": LONG(0)}
+        places = {**dict.fromkeys(SOURCES, source), "receiver": receiver, "arc": arc, "scalar": LONG(0)}
         terms = _values(builder, program, [_load(builder, arguments[1], i, p, places)
                                            for i, p in enumerate(program["inputs"])])  # fmt: skip
         added = [
@@ -121,7 +123,9 @@ def store(_: Any, text: Any, into: Any, inputs: Any, row: Any, sums: Any) -> Any
         results: list[Any] = []
         for i, dtype in enumerate(program["sums"]):
             total = builder.extract_value(arguments[4], i)
-            if dtype == "float32":
+            if dtype == "float32" and whole.get("units"):
+                results.append(total)
+            elif dtype == "float32":
                 scale = ir.Constant(ir.FloatType(), 2.0 ** -whole["bits"])
                 results.append(builder.fmul(builder.sitofp(total, ir.FloatType()), scale))
             else:
@@ -181,7 +185,7 @@ def _memory(dtype: str) -> Any:
 def _load(builder: Any, inputs: Any, number: int, given: Any, places: dict[str, Any]) -> Any:
     """Return input `number`, described as (place, dtype)."""
     place, dtype = given
-    if place == "packed":
+    if place in ("packed", "bits"):
         kept = ir.IntType(32)
         base = builder.inttoptr(builder.extract_value(inputs, number), kept.as_pointer())
         word = builder.load(builder.gep(base, [builder.lshr(places[place], LONG(5))]))

@@ -1,8 +1,9 @@
 """Registering a loop as a function that XLA calls.
 
 A loop is `work(frame, stage, part, parts)`: it does part `part` of `parts` of a stage; parts of a stage may run at the
-same time, stages follow each other. It is compiled once per process, and kept on disk by numba. Several devices may
-call one loop from several threads, so that only a threading layer that allows it is used; else parts follow each other.
+same time, stages follow each other (`drive` sees to both, and to the members of a batch). It is compiled once per
+process, and kept on disk by numba. Several devices may call one loop from several threads, so that only a threading
+layer that allows it is used; else parts follow each other.
 """
 
 from __future__ import annotations
@@ -17,44 +18,14 @@ from typing import Any
 import jax
 import numba
 import numpy as np
-from numba import extending, types
+from numba import types
 
+from lpm.ops.loops.drive import in_turn, together
 from lpm.ops.loops.frame import answered
 from lpm.types import Array
 
-intrinsic: Any = extending.intrinsic  # what it decorates is called without the typing context
-
 WORK = types.void(types.uint64, types.int64, types.int64, types.int64)
 PARTS_PER_THREAD = 4  # so that a part that takes longer does not keep the other threads waiting for long
-
-
-@intrinsic
-def _call(_: Any, loop: Any, frame: Any, stage: Any, part: Any, parts: Any) -> Any:
-    """Call the compiled loop at address `loop`."""
-    from llvmlite import ir
-
-    def codegen(__: Any, builder: Any, ___: Any, arguments: Any) -> Any:
-        long = ir.IntType(64)
-        kind = ir.FunctionType(ir.VoidType(), [long] * 4)
-        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
-        return ir.Constant(long, 0)
-
-    given = (types.uint64, types.uint64, types.int64, types.int64, types.int64)
-    return types.int64(*given), codegen
-
-
-@numba.njit("void(uint64, uint64, int64, int64)", parallel=True, cache=True)
-def _together(loop: Any, frame: Any, stages: Any, parts: Any) -> None:
-    for stage in range(stages):
-        for part in numba.prange(parts):
-            _call(loop, frame, np.int64(stage), np.int64(part), parts)
-
-
-@numba.njit("void(uint64, uint64, int64, int64)", cache=True)
-def _in_turn(loop: Any, frame: Any, stages: Any, parts: Any) -> None:
-    for stage in range(stages):
-        for part in range(parts):
-            _call(loop, frame, np.int64(stage), np.int64(part), parts)
 
 
 @functools.cache
@@ -89,16 +60,20 @@ def digest() -> str:
 
 
 @functools.cache
-def _target(make: Callable[[str], Callable[..., None]], text: str, stages: int) -> str:
-    """Compile the loop that `make` returns for `text`, register it with XLA, and return the name it has there."""
-    name = f"lpm.{make.__module__}.{make.__qualname__}.{hashlib.sha256(text.encode()).hexdigest()[:24]}.{stages}"
+def _target(make: Callable[[str], Callable[..., None]], text: str, stages: int, rank: int) -> str:
+    """Compile the loop that `make` returns for `text`, register it with XLA, and return the name it has there.
+
+    The first result of a call that is no batch has `rank` dimensions.
+    """
+    told = f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.{stages}.{rank}"
+    name = f"lpm.{make.__module__}.{make.__qualname__}.{told}"
     loop = numba.cfunc(WORK, cache=True, error_model="numpy")(make(f"{text}#{digest()}"))
-    drive, where, parts = _together if threads() > 1 else _in_turn, loop.address or 0, parts_at_once()
+    drive, where, parts = together if threads() > 1 else in_turn, loop.address or 0, parts_at_once()
 
     @numba.cfunc(types.uint64(types.uint64))
     def handle(frame: Any) -> Any:
         if not answered(frame):
-            drive(np.uint64(where), frame, stages, parts)
+            drive(np.uint64(where), frame, stages, parts, rank)
         return np.uint64(0)
 
     _KEPT.append((loop, handle))
@@ -121,6 +96,8 @@ def call(
 ) -> list[Array]:
     """Return the results of a loop inside a traced function.
 
+    Under `jax.vmap` one call runs the loop for all members; what they share is passed once, and not copied.
+
     Args:
         make: Module-level function that returns the loop for `text` (which it may bind, and nothing else).
         results: Shapes and dtypes of what the loop writes.
@@ -128,5 +105,5 @@ def call(
         text: What the loop is specialised for.
         stages: Number of stages.
     """
-    name = _target(make, text, stages)
-    return list(jax.ffi.ffi_call(name, list(results), vmap_method="sequential")(*operands))
+    name = _target(make, text, stages, len(results[0].shape))
+    return list(jax.ffi.ffi_call(name, list(results), vmap_method="expand_dims")(*operands))

@@ -15,7 +15,23 @@ intrinsic: Any = extending.intrinsic  # what it decorates is called without the 
 carray: Any = numba.carray  # pyright: ignore[reportPrivateImportUsage]
 
 EXTENSIONS, API, OPERANDS, RESULTS = 8, 16, 72, 112  # of XLA_FFI_CallFrame: the lists are args.args and rets.rets
-DATA, RANK, DIMS = 24, 32, 40  # of XLA_FFI_Buffer
+OPERAND_COUNT, RESULT_COUNT = 56, 96  # of XLA_FFI_CallFrame: args.size and rets.size
+DTYPE, DATA, RANK, DIMS = 16, 24, 32, 40  # of XLA_FFI_Buffer
+BYTES = (
+    0,
+    1,
+    1,
+    2,
+    4,
+    8,
+    1,
+    2,
+    4,
+    8,
+    2,
+    4,
+    8,
+)  # an element, by XLA_FFI_DataType: bool, int8 to 64, uint, float16 to 64
 KIND, METADATA = 8, 24  # of XLA_FFI_Metadata_Extension
 METADATA_KIND = 1
 MAJOR, MINOR = 24, 28  # of XLA_FFI_Metadata, in its api_version
@@ -37,6 +53,12 @@ def _pointer(_: Any, address: Any, dtype: Any) -> Any:
 def word(address: Any) -> Any:
     """Return the 64-bit word at an address."""
     return carray(_pointer(address, np.uint64), (1,), np.uint64)[0]
+
+
+@numba.njit
+def item(buffer: Any) -> Any:
+    """Return the bytes of an element of an `XLA_FFI_Buffer`."""
+    return BYTES[carray(_pointer(buffer + DTYPE, np.int32), (1,), np.int32)[0]]
 
 
 @numba.njit

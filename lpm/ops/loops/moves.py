@@ -22,26 +22,27 @@ def moves(before: Array, after: Array, weight: Array, present: Array, cell: Arra
     if before.dtype == bool:
         before, after = before.astype(jnp.uint8), after.astype(jnp.uint8)
     made = [jax.ShapeDtypeStruct((parts_at_once(), 2 * sums), jnp.int64)]
-    many = jnp.full(1, levels, jnp.int32)
-    (each,) = call(_moves, made, before, after, weight, present, cell, many, text=str(before.dtype))
+    told = jnp.array([levels, 2 * sums], jnp.int32)
+    (each,) = call(_moves, made, before, after, weight, present, cell, told, text=str(before.dtype))
     return each.sum(0)
 
 
 def _moves(text: str) -> Callable[..., None]:
-    """Count in every part by itself."""
+    """Count in every part by itself, in a row of the result; rows beyond the parts are 0."""
     kind = np.dtype(text.split("#")[0])
     abreast = 8 * WORDS // kind.itemsize
 
     def work(frame: Any, stage: Any, part: Any, parts: Any) -> None:
-        own = result(frame, 0, np.int64)
-        size = len(own) // parts
+        own, told = result(frame, 0, np.int64), operand(frame, 5, np.int32)
+        levels, size = np.int64(told[0]), np.int64(told[1])
         before, after = operand(frame, 0, kind), operand(frame, 1, kind)
         weight, here = operand(frame, 2, np.uint32), operand(frame, 3, np.uint8)
-        cell, levels = operand(frame, 4, np.int32), np.int64(operand(frame, 5, np.int32)[0])
+        cell = operand(frame, 4, np.int32)
         once, then = operand(frame, 0, np.uint64), operand(frame, 1, np.uint64)  # several agents a word
         rows, first = len(before), part * size
-        for k in range(first, first + size):
-            own[k] = 0
+        for row in range(part, len(own) // size, parts):
+            for k in range(row * size, row * size + size):
+                own[k] = 0
         blocks = (rows + abreast - 1) // abreast
         for block in range(blocks * part // parts, blocks * (part + 1) // parts):
             low, high = block * abreast, min((block + 1) * abreast, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ import numpy as np
 
 from lpm.network import Layer
 from lpm.networks.draws import mixed
+from lpm.ops.collective import Bits
 from lpm.ops.loops.emit import accumulate, active, addresses, blank, store, targets, zeros
 from lpm.ops.loops.foreign import call, parts_at_once
 from lpm.ops.loops.frame import address, operand, result
@@ -39,21 +41,32 @@ def rows(
     then: Callable[..., Any] | None,
     own: Any,
     sparse: bool,
+    units: bool = False,
 ) -> Any:
     """Return what `lpm.ops.neighbours.sum_neighbours` says, for all rows that the layer holds.
+
+    Booleans of influencing agents may be `lpm.ops.collective.Bits`: words of bits, as the loop packs them itself.
+    With `units` and without a rule, sums of floats are left as int64, in units of 2^-bits.
 
     Raises:
         Untranslatable: The edge function or the rule after it cannot be a loop.
     """
     told, operands, tree = text_of(edge, then, (source, receiver, layer.columns), own, bits)
     inputs = told["edge"]["inputs"]
-    inputs[:] = [("packed", kind) if (place, kind) == ("source", "bool") else (place, kind) for place, kind in inputs]
+    for which, (place, kind) in enumerate(inputs):
+        if place == "source" and isinstance(operands[which], Bits):
+            operands[which], inputs[which] = operands[which].words, ("bits", kind)
+        elif (place, kind) == ("source", "bool"):
+            inputs[which] = ("packed", kind)
+    if units:
+        told |= {"results": ["int64" if kind == "float32" else kind for kind in told["results"]], "units": True}
     width = layer.sources.shape[1]
     text = written(told | {"padded": width > 1 or layer.replicated})
     starts = layer.starts * jnp.int32(width) if width > 1 else layer.starts
     size = jnp.full(1, layer.size, jnp.int32)
     mask = jnp.ones(1, bool) if where is None else where
-    results = [jax.ShapeDtypeStruct((layer.rows,), np.dtype(kind)) for kind in told["results"]]
+    with jax.enable_x64(True) if units else nullcontext():
+        results = [jax.ShapeDtypeStruct((layer.rows,), np.dtype(kind)) for kind in told["results"]]
     given = (starts, layer.sources, size, mask, *operands)
     flags = [operands[which] for which in packed(told)]
     results += [jax.ShapeDtypeStruct(((len(flag) + 31) // 32,), jnp.uint32) for flag in flags]
@@ -61,7 +74,8 @@ def rows(
         results += [jax.ShapeDtypeStruct((count,), jnp.int32) for count in (layer.rows, 2 * parts_at_once())]
         found = call(_near_active, results, *given, text=text, stages=2)
     else:
-        found = call(_everywhere, results, *given, text=text, stages=2 if flags else 1)
+        with jax.enable_x64(True) if units else nullcontext():
+            found = call(_everywhere, results, *given, text=text, stages=2 if flags else 1)
     return jax.tree.unflatten(tree, found[: len(told["results"])])
 
 

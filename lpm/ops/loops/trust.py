@@ -70,7 +70,7 @@ def _tried() -> tuple[str, bool]:
 
 
 def main() -> None:
-    """Compare a loop with the XLA reference inside a compiled loop, alone and on two devices at once."""
+    """Compare a loop with the XLA reference inside a compiled loop: alone, on two devices at once, and in a batch."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -87,17 +87,16 @@ def main() -> None:
     ends = np.concatenate([[0], np.cumsum(chance.integers(0, 20, size))])
     network = Network(size, ends, chance.integers(0, size, ends[-1]).astype(np.int32))
 
+    def steps(layer: object, x: object) -> object:
+        def one(_: object, x: object) -> object:
+            seen, near = sum_neighbours(layer, lambda s, r, c: (s > 7, jnp.abs(s - r) <= 30), x, x)  # type: ignore[arg-type]
+            return (x + seen + near) % 101  # type: ignore[operator]
+
+        return jax.lax.fori_loop(0, 20, one, x)
+
     def found(backend: str, shards: int) -> np.ndarray:
         layer = layout(network, shards)
         spread = P(AXIS)
-
-        def steps(layer: object, x: object) -> object:
-            def one(_: object, x: object) -> object:
-                seen, near = sum_neighbours(layer, lambda s, r, c: (s > 7, jnp.abs(s - r) <= 30), x, x)  # type: ignore[arg-type]
-                return (x + seen + near) % 101  # type: ignore[operator]
-
-            return jax.lax.fori_loop(0, 20, one, x)
-
         mesh = Mesh(np.array(jax.devices()[:shards]), (AXIS,))
         run = jax.jit(jax.shard_map(steps, mesh=mesh, in_specs=(spread, spread), out_specs=spread, check_vma=False))
         with using(backend):
@@ -107,4 +106,10 @@ def main() -> None:
     for shards in (1, 2):
         if not np.array_equal(found("numba", shards), expected):
             raise SystemExit(f"loops and XLA differ on {shards} devices")
+    with using("numba"):
+        given = (np.arange(size, dtype=np.int32) + np.arange(0, 300, 100, dtype=np.int32)[:, None]) % 101
+        batch = np.asarray(jax.jit(jax.vmap(steps, (None, 0)))(layout(network), given))
+        alone = jax.jit(steps)
+        if any(not np.array_equal(batch[i], alone(layout(network), given[i])) for i in range(len(given))):
+            raise SystemExit("loops differ in a batch")
     print(PASSED)

@@ -1,0 +1,1 @@
+"""Plans: predicted memory, exchange and seconds against what is measured."""
