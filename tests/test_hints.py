@@ -100,7 +100,7 @@ def test_a_run_that_is_gone_on_with_tells_which_options_to_repeat(
 
 
 def test_why_nothing_is_kept() -> None:
-    from lpm.asking import _ended  # pyright: ignore[reportPrivateUsage]
+    from lpm.scenarios.running import _ended  # pyright: ignore[reportPrivateUsage]
 
     assert _ended("stopped; 1 of 4 pairs", None) == "stopped; 1 of 4 pairs"
     assert "--checkpoint-every N keeps" in _ended("stopped: nothing is kept", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from dataclasses import replace
@@ -205,3 +206,27 @@ def test_exchange_is_that_of_the_compiled_program(name: str, devices: int) -> No
             if each.kind == kind
         }
         assert result == asked
+
+
+@pytest.mark.full
+def test_a_plan_is_told_and_is_plain_data(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from lpm import terminal_plan
+
+    monkeypatch.setenv("COLUMNS", "200")
+    made = planned.plan("mini", agents=10**9, devices=8, device="h200")
+    terminal_plan.show_plan(made)
+    told = capsys.readouterr().out
+    assert "1,000,000,000 agents on 8 x NVIDIA H200 SXM" in told
+    assert "NOT measured" in told
+    assert "It fits; the least is " in told
+    data = json.loads(json.dumps(made.as_data()))
+    assert data["memory_total"] == sum(data["memory"].values())
+    assert 10 * 10**9 * 4 / 8 < data["memory"]["layers"] < 10 * 10**9 * 12 / 8
+    assert data["exchange_bytes"] == pytest.approx(7 / 8 * 10**9 / 8, rel=0.01)
+    assert made.needed is not None and made.needed <= 8
+    assert not made.measured
+
+    here = planned.plan("mini", agents=20_000, backend="xla", steps=5)
+    assert here.measured
+    assert here.seconds_per_step == pytest.approx(here.samples[20_000], rel=0.5)  # it was timed at that very size
+    assert here.memory_total < here.memory_room and here.needed == 1
