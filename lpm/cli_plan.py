@@ -45,7 +45,7 @@ def plan(
 
     lpm plan nyc-covid --agents 1e9 --device h200 --devices 8   (a billion agents on GPUs that are not here)
 
-    The scenario is built and timed here at two small sizes. Memory and exchange are then read off its arrays and its
+    The scenario is built and timed here at small sizes. Memory and exchange are then read off its arrays and its
     traced program at the size asked for; seconds follow this machine's measured memory curves, or, for a device that is
     not here, its published bandwidth: such a figure is marked as not measured.
     """

@@ -35,7 +35,7 @@ def plan(
 ) -> Plan:
     """Return what a scenario needs at a size on devices: memory, exchange, seconds per step, and what limits it.
 
-    It is built and timed here at two small sizes; nothing of the size that is asked for is made.
+    It is built and timed here at small sizes; nothing of the size that is asked for is made.
 
     Args:
         scenario: A built-in name ("nyc-covid") or the path of a TOML file.

@@ -1,6 +1,6 @@
 """Devices that a run can be planned for: memory, bandwidth and links as published, and the machine at hand.
 
-Figures of the table are peaks that makers publish; nothing in it is measured here. A kernel never reaches a peak, so
+Figures of the table are peaks that makers publish, not verified against the originals; nothing in it is measured here. A kernel never reaches a peak, so
 what is predicted from one takes a share of it (`STREAMED`, `SCATTERED`, `LINKED`), and says so.
 """
 
@@ -87,7 +87,7 @@ def _gpu(name: str, title: str, gigabytes: int, gb_s: float, megabytes: int, lin
 DEVICES: Mapping[str, Device] = {
     each.name: each
     for each in (
-        _gpu("b200", "NVIDIA B200, HGX", 180, 8000, 126, 1800, "NVIDIA HGX B200 datasheet, 2024"),
+        _gpu("b200", "NVIDIA B200, HGX", 180, 8000, 126, 1800, "NVIDIA HGX B200 datasheet, 2024; cache: guess"),
         _gpu("h200", "NVIDIA H200 SXM", 141, 4800, 50, 900, "NVIDIA H200 datasheet, 2024: 141 GB, 4.8 TB/s, 900 GB/s"),
         _gpu("h100", "NVIDIA H100 SXM", 80, 3350, 50, 900, "NVIDIA H100 datasheet, 2023: 80 GB, 3.35 TB/s, 900 GB/s"),
         _gpu("a100", "NVIDIA A100 SXM 80 GB", 80, 2039, 40, 600, "NVIDIA A100 datasheet, 2021: 2,039 GB/s, 600 GB/s"),

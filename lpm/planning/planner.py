@@ -1,4 +1,4 @@
-"""Making a plan: the scenario is built and timed at two small sizes, and what those show is scaled."""
+"""Making a plan: the scenario is built and timed at small sizes, and what those show is scaled."""
 
 from __future__ import annotations
 

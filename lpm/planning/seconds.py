@@ -27,7 +27,7 @@ from lpm.planning.rooflines import Rooflines
 
 LOOKED = 0.35
 """Share of the arcs whose look-up a step waits for, s: rows of agents that nothing can happen to are skipped, and a
-processor looks several up at once. A guess, from an epidemic in which it was 0.2 and one in which it was 0.5."""
+processor looks several up at once. A guess."""
 
 PRIOR = 0.5
 """How strongly k is drawn towards 1, by the weight of a timing. A guess."""
