@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lpm.memory import limits
+
 PACKAGES = ("jax", "jaxlib", "numpy", "numba", "polars", "flax", "orbax-checkpoint", "pydantic", "plotly", "pooch")
 """Packages whose versions are told."""
 
@@ -90,25 +92,14 @@ def memory() -> dict[str, str]:
 
     own = psutil.virtual_memory()
     found = {"total": _gigabytes(own.total), "available": _gigabytes(own.available)}
-    limit = _group_limit()
-    if limit is not None and limit < own.total:
-        found["limit of this control group"] = _gigabytes(limit)
+    for what, limit in limits().items():
+        if limit < own.total and what != "free memory of the machine":
+            found[f"limit of this process, by {what}"] = _gigabytes(limit)
     for device in _devices():
         stats: Mapping[str, int] | None = device.memory_stats() if device.platform != "cpu" else None
         if stats and "bytes_limit" in stats:
             found[f"device {device.id}"] = _gigabytes(stats["bytes_limit"])
     return found
-
-
-def _group_limit() -> int | None:
-    """Return the memory limit of a Linux control group, None without one."""
-    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            text = Path(file).read_text(encoding="ascii").strip()
-        except OSError:
-            continue
-        return int(text) if text.isdigit() else None
-    return None
 
 
 def _gigabytes(count: int) -> str:

@@ -1,7 +1,8 @@
 """Devices that a run can be planned for: memory, bandwidth and links as published, and the machine at hand.
 
-Figures of the table are peaks that makers publish, not verified against the originals; nothing in it is measured here. A kernel never reaches a peak, so
-what is predicted from one takes a share of it (`STREAMED`, `SCATTERED`, `LINKED`), and says so.
+Figures of the table are peaks that makers publish, not verified against the originals; nothing in it is measured here.
+A kernel never reaches a peak, so what is predicted from one takes a share of it (`STREAMED`, `SCATTERED`, `LINKED`),
+and says so.
 """
 
 from __future__ import annotations
