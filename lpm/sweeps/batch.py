@@ -59,14 +59,17 @@ class World:
         self._checked = [b for b, mine in zip(self.assembly.model.behaviours, own, strict=True) if mine]
         self._faulty = jax.jit(self._faults)
         self._bounded = self.jobs.bounded(self.assembly.params)
+        self._dt, self._free = self.scenario.step_days, not self._checked and not self._bounded
 
     def refused(self, job: Job) -> str:
         """Return why a job cannot run, "" where it can."""
+        if self._free:
+            return ""
         if job.run in self._bounded:
             return self._bounded[job.run]
         arm = self._arm(job)
         params = jax.tree.map(lambda leaf: leaf[0], self._params([job])) if self._checked else {}
-        where, dt = f"run {job.run}", self.scenario.step_days
+        where, dt = f"run {job.run}", self._dt
         try:
             for behaviour in self._checked:
                 behaviour.kernel.check(params[behaviour.name], f"{where}: '{behaviour.name}'", dt)

@@ -50,7 +50,8 @@ def rows_of(
     apart = {name: _side_by_side(values, count, steps) for name, values in flat.items()}
     values = manifest.with_derived(assembly, groups * count, apart)
     cube = {name: each.reshape(steps, count, len(groups)) for name, each in values.items()}
-    told = [own or _infinite(cube, number) for number, own in enumerate(told)]
+    infinite = _infinite(cube)
+    told = [own or infinite.get(number, "") for number, own in enumerate(told)]
     good = [number for number, own in enumerate(told) if not own]
     kept = {name: each[:, good] for name, each in cube.items()}
     ran = [jobs[number] for number in good]
@@ -89,12 +90,15 @@ def _side_by_side(values: HostArray, count: int, steps: int) -> HostArray:
     return np.ascontiguousarray(values.reshape(count, steps, groups).transpose(1, 0, 2)).reshape(steps, -1)
 
 
-def _infinite(cube: dict[str, HostArray], member: int) -> str:
+def _infinite(cube: dict[str, HostArray]) -> dict[int, str]:
+    """Return what is infinite, and where first, by run of the batch."""
+    told: dict[int, str] = {}
     for name, values in cube.items():
-        wrong = np.isinf(values[:, member])
-        if wrong.any():
-            return f"{name}: infinite at step {int(wrong.any(1).argmax())}"
-    return ""
+        wrong = np.isinf(values)
+        for member in np.flatnonzero(wrong.any((0, 2))) if wrong.any() else ():
+            step = int(wrong[:, member].any(1).argmax())
+            told.setdefault(int(member), f"{name}: infinite at step {step}")
+    return told
 
 
 def _summary(
@@ -115,7 +119,7 @@ def _summary(
                 if summary == "total" and metric.kind != "flow":
                     continue
                 found = _figure(summary, part, first, scenario.step_days)
-                made[f"{name}.{summary}"] = pl.Series(found.reshape(-1), dtype=pl.Float64).fill_nan(None)
+                made[f"{name}.{summary}"] = pl.Series(found.reshape(-1), dtype=pl.Float64, nan_to_null=True)
     return pl.DataFrame(made)
 
 
@@ -147,9 +151,12 @@ def _trajectory(
     made["time"] = times(start, assembly.scenario.step_days, steps).gather(step)
     made["group"] = pl.Series(groups, dtype=pl.String).gather(np.tile(np.arange(count), steps * len(jobs)))
     for name, values in cube.items():
-        made[name] = pl.Series(values.transpose(1, 0, 2).reshape(-1), dtype=pl.Float64).fill_nan(None)
+        made[name] = pl.Series(values.transpose(1, 0, 2).reshape(-1), dtype=pl.Float64, nan_to_null=True)
+    frame = pl.DataFrame(made)
     told = [name for name in cube if name != PEOPLE] or list(cube)
-    return pl.DataFrame(made).filter(pl.any_horizontal(pl.col(name).is_not_null() for name in told))
+    if all(frame[name].null_count() for name in told):  # a row of which nothing is defined is left out
+        frame = frame.filter(pl.any_horizontal(pl.col(name).is_not_null() for name in told))
+    return frame
 
 
 def _keys(jobs: int, groups: int) -> tuple[HostArray, HostArray]:

@@ -31,7 +31,7 @@ from lpm.sweeps.design import of_grid
 from lpm.sweeps.jobs import Jobs, jobs_of
 from lpm.sweeps.running import Worker, choice
 
-RUNS, STEPS, TURNS = 1_024, 100, 3
+RUNS, STEPS, TURNS, PROCESSES = 1_024, 100, 5, 3
 
 
 def scenario_of(agents: int, steps: int = STEPS) -> Scenario:
@@ -48,8 +48,10 @@ def scenario_of(agents: int, steps: int = STEPS) -> Scenario:
 
 
 def jobs(agents: int, runs: int = RUNS, steps: int = STEPS) -> Jobs:
-    """Return so many runs over the transmission rate."""
-    return jobs_of(scenario_of(agents, steps), of_grid([axis(f"sir.beta=0.01:0.2:{runs}", "--grid", counted=True)]))
+    """Return so many runs over transmission rates that are nearly the same, so that one large run does what they do."""
+    return jobs_of(
+        scenario_of(agents, steps), of_grid([axis(f"sir.beta=0.0499:0.0501:{runs}", "--grid", counted=True)])
+    )
 
 
 def fastest(call: Callable[[], Any], turns: int = TURNS) -> float:
@@ -74,10 +76,10 @@ def swept(every: Jobs) -> Callable[[], Any]:
     return run
 
 
-def looped(every: Jobs, assembly: Assembly) -> Callable[[], Any]:
+def looped(every: Jobs, assembly: Assembly, runs: int | None = None) -> Callable[[], Any]:
     """Return a call that does the runs one after the other in compiled runs, sums read, no rows made."""
     place = world(every, assembly, 1, "map")
-    members = [place._members([every.job(number)]) for number in range(every.count)]  # pyright: ignore[reportPrivateUsage]
+    members = [place._members([every.job(number)]) for number in range(runs or every.count)]  # pyright: ignore[reportPrivateUsage]
     simulation, capacity = place.simulation, place.simulation.model.capacity
 
     def run() -> None:
@@ -92,84 +94,75 @@ def looped(every: Jobs, assembly: Assembly) -> Callable[[], Any]:
     return run
 
 
+def bare(every: Jobs, assembly: Assembly) -> Callable[[], Any]:
+    """Return a call that does the batches of a sweep, their members made before, no rows made."""
+    size, batching = choice(assembly, every.count, None)
+    place = world(every, assembly, size, batching)
+    batches = [[every.job(n) for n in range(at, min(at + size, every.count))] for at in range(0, every.count, size)]
+    members = [place._members([*batch, *[batch[0]] * (size - len(batch))]) for batch in batches]  # pyright: ignore[reportPrivateUsage]
+
+    def run() -> None:
+        waiting: list[Any] = []
+        for member in members:
+            state = place.simulation.start(assembly.agents, member, assembly.tables, assembly.ties)
+            _, sums = place.simulation.advance(state, member, assembly.world, 0, assembly.scenario.steps)
+            waiting.append(sums)
+            if len(waiting) > 1:
+                jax.block_until_ready(waiting.pop(0))
+        jax.block_until_ready(waiting)
+
+    run()
+    return run
+
+
 def loop() -> None:
     """Print the table of the sweep beside loop, one large run and processes."""
-    print("| agents | sweep s | loop s | one large run s | sweep / faster | batch | processes s (of 8 runs) |")
+    print("| agents | sweep s | its batches alone s | loop s | one large run s | sweep / faster of the two | batch |")
     print("|---|---|---|---|---|---|---|")
     for agents in (10_000, 500):
         every = jobs(agents)
-        assembly = assemble(every.scenario, 1, silent)
-        one, large = jobs(agents * RUNS, 2), jobs(agents * RUNS, 2)
-        big = assemble(large.scenario, 1, silent)
-        place = world(one, big, 1, "map")
-        member = place._members([one.job(1)])  # pyright: ignore[reportPrivateUsage]
-
-        def whole(place: Any = place, big: Assembly = big, member: Any = member) -> None:
-            state = place.simulation.start(big.agents, member, big.tables, big.ties)
-            state, sums = place.simulation.advance(state, member, big.world, 0, STEPS)
-            jax.tree.map(np.asarray, sums)
-
-        whole()
-        calls = {"sweep": swept(every), "loop": looped(every, assembly), "large": whole}
+        assembly, big = assemble(every.scenario, 1, silent), assemble(jobs(agents * RUNS, 2).scenario, 1, silent)
+        calls = {
+            "sweep": swept(every),
+            "batches": bare(every, assembly),
+            "loop": looped(every, assembly),
+            "large": looped(jobs_of(big.scenario, of_grid([axis("sir.beta=0.05,1", "--grid", counted=True)])), big, 1),
+        }
         found: dict[str, list[float]] = {name: [] for name in calls}
         for _ in range(TURNS):
             for name, call in calls.items():
                 found[name].append(fastest(call, 1))
         best = {name: min(values) for name, values in found.items()}
+        ratio = best["sweep"] / min(best["loop"], best["large"])
+        told = " | ".join(f"{best[name]:.2f}" for name in calls)
+        print(f"| {agents:,} | {told} | {ratio:.2f} | {choice(assembly, RUNS, None)} |", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             begun = time.perf_counter()
-            for number in range(8):
-                given = [
-                    "run",
-                    "mini",
-                    "--agents",
-                    str(agents),
-                    "--steps",
-                    str(STEPS),
-                    "--arms",
-                    "baseline",
-                    "--seeds",
-                    "1",
-                ]
-                out = ["--out", f"{folder}/{number}", "--quiet", "--set", f"sir.beta={0.01 + 0.01 * number}"]
+            for number in range(PROCESSES):
+                given = ["run", "mini", "--agents", str(agents), "--steps", str(STEPS), "--arms", "baseline"]
+                out = ["--seeds", "1", "--out", f"{folder}/{number}", "--quiet", "--set", "sir.beta=0.05"]
                 subprocess.run([sys.executable, "-m", "lpm", *given, *out], check=True, capture_output=True)
-            processes = (time.perf_counter() - begun) / 8 * RUNS
-        ratio = best["sweep"] / min(best["loop"], best["large"])
+            each = (time.perf_counter() - begun) / PROCESSES
         print(
-            f"| {agents:,} | {best['sweep']:.2f} | {best['loop']:.2f} | {best['large']:.2f} | {ratio:.2f} "
-            f"| {choice(assembly, RUNS, None)} | {processes:,.0f}: {processes / best['sweep']:.0f} x |"
+            f"one `lpm run` process {each:.1f} s: {each * RUNS / best['sweep']:,.0f} times the sweep's share of a run"
         )
 
 
 def overhead() -> None:
     """Print what members, rows and files of runs of about a millisecond take beside the compiled runs themselves."""
-    every = jobs(2_000, RUNS, 30)
+    every = jobs(2_000, RUNS, STEPS // 2)
     assembly = assemble(every.scenario, 1, silent)
-    size, batching = choice(assembly, RUNS, None)
-    place = world(every, assembly, size, batching)
-    batches = [[every.job(n) for n in range(at, min(at + size, RUNS))] for at in range(0, RUNS, size)]
-    members = [place._members([*batch, *[batch[0]] * (size - len(batch))]) for batch in batches]  # pyright: ignore[reportPrivateUsage]
-
-    def bare() -> None:
-        for member in members:
-            state = place.simulation.start(assembly.agents, member, assembly.tables, assembly.ties)
-            _, sums = place.simulation.advance(state, member, assembly.world, 0, 30)
-            jax.block_until_ready(sums)
-
-    bare()
-    whole = swept(every)
+    alone, whole = bare(every, assembly), swept(every)
     found: dict[str, list[float]] = {"bare": [], "sweep": [], "files": []}
     for _ in range(TURNS):
-        found["bare"].append(fastest(bare, 1))
+        found["bare"].append(fastest(alone, 1))
         found["sweep"].append(fastest(whole, 1))
         with tempfile.TemporaryDirectory() as folder:
             begun = time.perf_counter()
             command.sweep(every.scenario, every.design, command.Asked(Path(folder) / "s"), silent)
             found["files"].append(time.perf_counter() - begun)
     bare_s, sweep_s, files_s = (min(found[name]) for name in ("bare", "sweep", "files"))
-    print(
-        f"compiled runs alone {bare_s / RUNS * 1e3:.3f} ms a run; with members and rows {sweep_s / RUNS * 1e3:.3f} ms"
-    )
+    print(f"batches alone {bare_s / RUNS * 1e3:.3f} ms a run; with members and rows {sweep_s / RUNS * 1e3:.3f} ms")
     print(
         f"machinery {(sweep_s / bare_s - 1):.1%} of the runs; whole `lpm sweep` with files and report {files_s:.1f} s"
     )
