@@ -11,6 +11,8 @@ import numpy as np
 
 from lpm.errors import InputError
 from lpm.given import shown
+from lpm.scenarios import registries
+from lpm.scenarios.schema import Scenario
 
 Scale = Literal["linear", "log", "values"]
 
@@ -47,6 +49,20 @@ class Axis:
         else:
             found = self.low + share * (self.high - self.low)
         return np.round(found) if self.path in WHOLE else found
+
+    def told(self, scenario: Scenario) -> dict[str, Any]:
+        """Return what `sweep.json` says of the axis."""
+        unit, meaning = about(scenario, self.path)
+        return {
+            "path": self.path,
+            "low": self.low,
+            "high": self.high,
+            "count": len(self.values) or None,
+            "scale": self.scale,
+            "values": list(self.values),
+            "unit": unit,
+            "meaning": meaning,
+        }
 
 
 def axis(text: str, option: str, *, counted: bool) -> Axis:
@@ -147,3 +163,23 @@ def _number_or_none(given: Any) -> float | None:
         return float(given)
     except (TypeError, ValueError):
         return None
+
+
+def about(scenario: Scenario, path: str) -> tuple[str, str]:
+    """Return unit and meaning of a path, "" where nothing is declared."""
+    owner, _, rest = path.partition(".")
+    name, _, level = rest.partition(".")
+    behind = f", of {level}" if level else ""
+    for place, _, declared in registries.parametrised(scenario):
+        table, _, number = place.rstrip("]").partition("[")
+        owners = {"kernels": scenario.kernels, "networks": scenario.networks}.get(table, ())
+        if (owners[int(number)].name if owners else place.split(".")[0]) == owner and name in declared:
+            return declared[name].unit, declared[name].meaning + behind
+    told = {
+        "population.size": ("agents", "number of agents"),
+        "population.people": ("people", "number of people that all agents stand for"),
+        "steps": ("steps", "number of steps"),
+    }
+    if rest == "scale" and owner in {layer.name for layer in scenario.networks}:
+        return "1", f"factor on the contacts of layer '{owner}'"
+    return told.get(path, ("", ""))

@@ -75,8 +75,13 @@ def go_on(there: Opened, asked: Asked, progress: Progress, jobs: Jobs | None = N
     """
     began = time.perf_counter()
     every = jobs_of(there.scenario, there.design) if jobs is None or jobs.design is not there.design else jobs
-    place = there.folder if asked.shard is None else there.folder / "shards" / f"{asked.shard[0]}-of-{asked.shard[1]}"
-    place.mkdir(parents=True, exist_ok=True)
+    place = there.folder
+    if asked.shard is None:
+        folder.check_shards(there.folder)
+    else:
+        lock.check(there.folder)
+        place = there.folder / folder.SHARDS / f"{asked.shard[0]}-of-{asked.shard[1]}"
+        place.mkdir(parents=True, exist_ok=True)
     handle = lock.hold(place)
     try:
         with faults():

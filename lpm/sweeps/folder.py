@@ -1,16 +1,18 @@
 """The folder of a sweep: what was asked, the finished parts, and the tables that are made of them.
 
 `scenario.toml`, `design.parquet` and `sweep.json` are written before the first run and say all that a run's numbers
-depend on; several processes may write them at once, as they write the same. A finished part is a pair of files in
-`parts/` named by its jobs; what is there is never run again.
+depend on; of several processes that begin at once the first writes them, and the others compare. A finished part is a
+pair of files in `parts/` named by its jobs; what is there is never run again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +21,7 @@ import polars as pl
 
 from lpm.errors import InputError
 from lpm.parquet import read_frame, sink_frame, write_bytes, write_frame
-from lpm.scenarios import loader, registries, resolved
+from lpm.scenarios import loader, lock, resolved
 from lpm.scenarios.schema import Scenario
 from lpm.sweeps.axes import Axis
 from lpm.sweeps.design import Design
@@ -28,6 +30,12 @@ from lpm.sweeps.rows import OK, Rows
 
 PARTS = "parts"
 """Folder of the finished parts."""
+
+SHARDS = "shards"
+"""Folder of the locks of shares that are being run."""
+
+PATIENCE = 30.0
+"""Seconds for which a process waits for another one that begins the same sweep."""
 
 DIGITS = 10
 _NAME = re.compile(rf"(\d{{{DIGITS}}})-(\d{{{DIGITS}}})\.summary\.parquet")
@@ -76,27 +84,64 @@ def begin(folder: Path, scenario: Scenario, design: Design, facts: Mapping[str, 
         InputError: The folder holds another sweep, or cannot be written.
     """
     mark = fingerprint(scenario, design, trajectory)
-    if (folder / "sweep.json").is_file():
-        there = opened(folder)
-        if there.fingerprint != mark:
-            raise InputError(f"--out {folder}: holds another sweep ({difference(there, scenario, design, trajectory)})")
-        return there
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        resolved.write(scenario, folder)
     except OSError as error:
-        raise InputError(f"--out {folder}: cannot be written: {error.strerror or error}") from error
-    write_frame(folder / "design.parquet", design.frame)
-    told = {
-        **facts,
-        "kind": design.kind,
-        "base": design.base,
-        "paths": [_told(axis, *about(scenario, axis.path)) for axis in design.axes],
-        "summary_only": not trajectory,
-        "fingerprint": mark,
-    }
-    write_told(folder, told)
+        raise InputError(f"--out {folder}: cannot be made: {error.strerror or error}") from error
+    with _alone(folder):
+        if (folder / "sweep.json").is_file():
+            there = opened(folder)
+            if there.fingerprint != mark:
+                other = difference(there, scenario, design, trajectory)
+                raise InputError(f"--out {folder}: holds another sweep ({other})")
+            return there
+        try:
+            resolved.write(scenario, folder)
+        except OSError as error:
+            raise InputError(f"--out {folder}: cannot be written: {error.strerror or error}") from error
+        write_frame(folder / "design.parquet", design.frame)
+        told = {
+            **facts,
+            "kind": design.kind,
+            "base": design.base,
+            "paths": [axis.told(scenario) for axis in design.axes],
+            "summary_only": not trajectory,
+            "fingerprint": mark,
+        }
+        write_told(folder, told)
     return Opened(folder, scenario, design, told)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Generator[None]:
+    """Hold a folder while it is begun; shards that begin at the same moment wait for one another.
+
+    Raises:
+        InputError: Another process holds it for long.
+    """
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            handle = lock.hold(folder)
+            break
+        except InputError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+    try:
+        yield
+    finally:
+        lock.release(folder, handle)
+
+
+def check_shards(folder: Path) -> None:
+    """Refuse a folder of which a share is being run.
+
+    Raises:
+        InputError: One is.
+    """
+    for each in (folder / SHARDS).glob("*"):
+        lock.check(each)
 
 
 def write_told(folder: Path, told: Mapping[str, Any]) -> None:
@@ -239,36 +284,3 @@ def take_parts(there: Opened, other: Path) -> int:
 def failed(summary: pl.DataFrame) -> int:
     """Return the number of jobs that failed."""
     return summary.filter(pl.col("status") != OK).height
-
-
-def about(scenario: Scenario, path: str) -> tuple[str, str]:
-    """Return unit and meaning of a path, "" where nothing is declared."""
-    owner, _, rest = path.partition(".")
-    name, _, level = rest.partition(".")
-    behind = f", of {level}" if level else ""
-    for place, _, declared in registries.parametrised(scenario):
-        table, _, number = place.rstrip("]").partition("[")
-        owners = {"kernels": scenario.kernels, "networks": scenario.networks}.get(table, ())
-        if (owners[int(number)].name if owners else place.split(".")[0]) == owner and name in declared:
-            return declared[name].unit, declared[name].meaning + behind
-    told = {
-        "population.size": ("agents", "number of agents"),
-        "population.people": ("people", "number of people that all agents stand for"),
-        "steps": ("steps", "number of steps"),
-    }
-    if rest == "scale" and owner in {layer.name for layer in scenario.networks}:
-        return "1", f"factor on the contacts of layer '{owner}'"
-    return told.get(path, ("", ""))
-
-
-def _told(axis: Axis, unit: str, meaning: str) -> dict[str, Any]:
-    return {
-        "path": axis.path,
-        "low": axis.low,
-        "high": axis.high,
-        "count": len(axis.values) or None,
-        "scale": axis.scale,
-        "values": list(axis.values),
-        "unit": unit,
-        "meaning": meaning,
-    }
