@@ -7,6 +7,7 @@ as parquet. An actor that dies, or whose machine does, is replaced, and its task
 from __future__ import annotations
 
 import io
+import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -84,7 +85,7 @@ def run(
     ray = _ray()
     try:
         own = {"num_cpus": workers or None, "include_dashboard": False} if address == "local" else {"address": address}
-        ray.init(ignore_reinit_error=True, log_to_driver=False, **own)
+        ray.init(ignore_reinit_error=True, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"--ray {address}: no cluster answers: {str(error).splitlines()[0][:200]}") from None
     try:

@@ -62,6 +62,7 @@ def run(
                     selector.unregister(key.fileobj)
                     del alive[worker.number]
                     why = _ended(worker.process)
+                    _stop(worker.process)  # closes its pipes
                     if worker.number in tasks.taken:
                         tasks.lose(worker.number, why)
                         start(worker.number)

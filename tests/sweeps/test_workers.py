@@ -93,6 +93,7 @@ def test_a_killed_worker_costs_nothing_but_its_part(whole: Path, tmp_path: Path)
 
 
 @pytest.mark.full
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")  # of Ray's
 def test_ray_with_a_killed_worker_gives_the_same_bits(whole: Path, tmp_path: Path):
     pytest.importorskip("ray", reason="the extra 'cluster' is not installed")
     place = tmp_path / "sweep"
