@@ -184,9 +184,9 @@ def explaining(words: Callable[[], str] = str) -> Generator[None]:
         member.words = words
     try:
         yield
-    except (InputError, Fault, KeyboardInterrupt):
+    except InputError:
         raise
-    except Exception as error:
+    except Exception as error:  # a fault as well: a checkpoint that all write cannot be written without one of them
         if member is None or member.link.wait_for_ending(NEWS) is None:
             raise
         raise _lost(member) from error
