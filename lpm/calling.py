@@ -175,6 +175,7 @@ def sweep(
     shard: str | None = None,
     memory: str | None = None,
     resume: bool = False,
+    gather: Sequence[str | Path] | None = None,
     refine: int | None = None,
     predict: int | None = None,
     metric: str | None = None,
@@ -202,6 +203,8 @@ def sweep(
         shard: "i/n": only the i-th of n equal shares of the runs.
         memory: Memory that a process may use ("2GB"); None = what there is.
         resume: Go on with what `out` holds.
+        gather: Join the finished parts of the sweep's folder `scenario` and of these folders of the same sweep ([]: its
+            own only).
         refine: Add so many runs where the surface is least sure; `scenario` is the folder of a finished sweep.
         predict: Predict at so many agents, from a sweep of "population.size".
         metric: What `refine` and `predict` look at ("attack_rate.final"); None = the headline.
@@ -225,7 +228,8 @@ def sweep(
         return sweeping.sweep(
             path_of(scenario, "scenario", "a built-in name, or the path of a TOML file or of a sweep's folder"),
             grid=axes(grid, "grid"),
-            ranges=axes(ranges, "ranges"),
+            ranges=axes(ranges, "ranges") if gather is None else [path_of(e, "gather", "paths") for e in gather],
+            gather=gather is not None,
             sobol=whole(sobol, "sobol"),
             morris=whole(morris, "morris"),
             table=None if table is None else Path(path_of(table, "table", "the path of a file")),

@@ -56,6 +56,11 @@ def sweep(
     part = None if shard is None else command.shard_of(shard)
     with progress.bar(quiet) as told, progress.heeding(told) as heeded:
         if known:
+            given = {"--seeds": seeds, "--arms": arms, "--agents": agents, "--steps": steps, "--set": set,
+                     "--backend": backend, "--out": out, "--summary": summary}  # fmt: skip
+            for option, value in given.items():
+                if value is not None and value is not False and value != () and value != []:
+                    raise InputError(f"{option}: '{there}' is a sweep that has its own; it belongs to a new one")
             return _again(there, chosen, ranges, gather, refine, predict, metric, heeded, command.Asked(
                 there, True, False, workers or 0, ray, part, limit))  # fmt: skip
         if gather or refine:

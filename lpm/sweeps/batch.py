@@ -18,7 +18,7 @@ from lpm.policy import Arm, policy_data
 from lpm.saturation import refuse_saturation
 from lpm.scenarios import draws, strengths
 from lpm.scenarios.assembly import Assembly
-from lpm.scenarios.levers import CONSTANT, arm_of
+from lpm.scenarios.levers import arm_of
 from lpm.scenarios.schema import Scenario
 from lpm.scenarios.settings import replaced
 from lpm.simulation import Simulation
@@ -59,7 +59,7 @@ class World:
         self._checked = [b for b, mine in zip(self.assembly.model.behaviours, own, strict=True) if mine]
         self._faulty = jax.jit(self._faults)
         self._bounded = self.jobs.bounded(self.assembly.params)
-        self._dt, self._free = self.scenario.step_days, not self._checked and not self._bounded
+        self._dt, self._free = self.scenario.step_days, not (self._checked or self._bounded or self.jobs.scales)
 
     def refused(self, job: Job) -> str:
         """Return why a job cannot run, "" where it can."""
@@ -67,14 +67,13 @@ class World:
             return ""
         if job.run in self._bounded:
             return self._bounded[job.run]
-        arm = self._arm(job)
         params = jax.tree.map(lambda leaf: leaf[0], self._params([job])) if self._checked else {}
-        where, dt = f"run {job.run}", self._dt
+        where, dt, model = f"run {job.run}", self._dt, self.assembly.model
         try:
+            arm = self._arm(job)
             for behaviour in self._checked:
                 behaviour.kernel.check(params[behaviour.name], f"{where}: '{behaviour.name}'", dt)
-            if self._checked and (self.jobs.scales or self.assembly.model.policy.parameters):
-                model = self.assembly.model
+            if self._checked and (self.jobs.scales or model.policy.parameters):
                 refuse_saturation(model.behaviours, params, model.policy, (arm,), self.scenario.steps, dt, where)
         except InputError as error:
             return str(error)
@@ -163,7 +162,7 @@ class World:
 
     def _arm(self, job: Job) -> Arm:
         """Return the arm of a job, with the layers' scales of its run."""
-        key = tuple(float(self.jobs.values(path, [job.run])[0]) for path in self.jobs.scales)
+        key = self._scales(job)
         if key not in self._arms:
             scenario = self.scenario
             for path, value in zip(self.jobs.scales, key, strict=True):
@@ -173,14 +172,16 @@ class World:
             self._arms[key] = tuple(arm_of(scenario, arm, schema, model.recorder) for arm in scenario.arms)
         return self._arms[key][job.arm]
 
+    def _scales(self, job: Job) -> tuple[float, ...]:
+        """Return the layers' scales of a job's run, in the order of their paths."""
+        return tuple(float(self.jobs.values(path, [job.run])[0]) for path in self.jobs.scales)
+
     def _policy(self, job: Job, strong: Any) -> Any:
         """Return the arrays of a job's arm at the strengths of its run."""
         factors = tuple(float(getattr(strong, field.name)) for field in fields(strong))
-        arm = self._arm(job)
-        scales = tuple(each.effects[0].value for each in arm.interventions if each.name.startswith(CONSTANT))
-        key = (job.arm, scales, factors)
+        key = (job.arm, self._scales(job), factors)
         if key not in self._policies:
-            made = strengths.strengthened(arm, strong)
+            made = strengths.strengthened(self._arm(job), strong)
             self._policies[key] = policy_data(made, self.assembly.model.policy, self.scenario.steps)
         return self._policies[key]
 

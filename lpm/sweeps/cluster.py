@@ -6,6 +6,7 @@ as parquet. An actor that dies, or whose machine does, is replaced, and its task
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import tempfile
@@ -45,10 +46,10 @@ class Actor:
         there = folder.opened(root)
         self._worker = Worker(jobs_of(there.scenario, there.design), there.trajectory, memory)
 
-    def parts(self, first: int, last: int) -> Iterator[tuple[int, int, bytes, bytes | None] | str]:
+    def parts(self, first: int, last: int, size: int) -> Iterator[tuple[int, int, bytes, bytes | None] | str]:
         """Yield parts as (first, last, summary, trajectory), or a line that says what does not fit."""
         try:
-            for part in self._worker.parts(first, last, last - first):
+            for part in self._worker.parts(first, last, size):
                 rows = part.rows
                 whole = None if rows.trajectory is None else _packed(rows.trajectory)
                 yield part.first, part.last, _packed(rows.summary), whole
@@ -108,7 +109,7 @@ def _run(ray: Any, there: Opened, tasks: Tasks, count: int, memory: int | None) 
     def give(number: int) -> None:
         task = tasks.take(number)
         if task is not None:
-            listen(number, actors[number].parts.options(num_returns="streaming").remote(*task))
+            listen(number, actors[number].parts.options(num_returns="streaming").remote(*task, tasks.size))
 
     for number in range(min(count, len(tasks.waiting))):
         actors[number] = kind.remote(files, memory)
@@ -122,7 +123,7 @@ def _run(ray: Any, there: Opened, tasks: Tasks, count: int, memory: int | None) 
             except StopIteration:
                 give(number)
                 continue
-            except ray.exceptions.RayActorError:
+            except ray.exceptions.RayError:
                 tasks.lose(number, "its actor or machine is gone")
                 actors[number] = kind.remote(files, memory)
                 give(number)
@@ -136,8 +137,9 @@ def _run(ray: Any, there: Opened, tasks: Tasks, count: int, memory: int | None) 
             listen(number, stream)
     seconds: dict[str, float] = {}
     for actor in actors.values():
-        for name, value in ray.get(actor.seconds.remote()).items():
-            seconds[name] = seconds.get(name, 0.0) + value
+        with contextlib.suppress(ray.exceptions.RayError):  # times only; all rows are written
+            for name, value in ray.get(actor.seconds.remote()).items():
+                seconds[name] = seconds.get(name, 0.0) + value
     return seconds
 
 

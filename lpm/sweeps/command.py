@@ -79,7 +79,8 @@ def go_on(there: Opened, asked: Asked, progress: Progress, jobs: Jobs | None = N
     if asked.shard is None:
         folder.check_shards(there.folder)
     else:
-        lock.check(there.folder)
+        with folder.alone(there.folder):  # nobody joins it or runs all of it
+            pass
         place = there.folder / folder.SHARDS / f"{asked.shard[0]}-of-{asked.shard[1]}"
         place.mkdir(parents=True, exist_ok=True)
     handle = lock.hold(place)

@@ -34,8 +34,8 @@ class Tasks:
             progress: Told how much is done.
         """
         self.total = sum(last - first for first, last in ranges)
-        size = max(1, -(-self.total // (TASKS * workers)))
-        cut = [(at, min(at + size, last)) for first, last in ranges for at in range(first, last, size)]
+        self.size = max(1, -(-self.total // (TASKS * workers)))
+        cut = [(at, min(at + self.size, last)) for first, last in ranges for at in range(first, last, self.size)]
         self.waiting = deque(cut)
         self.taken: dict[int, tuple[int, int]] = {}
         self.done, self.deaths, self.progress = 0, 0, progress

@@ -20,7 +20,7 @@ from typing import Any, cast
 import polars as pl
 
 from lpm.errors import InputError
-from lpm.parquet import read_frame, sink_frame, write_bytes, write_frame
+from lpm.parquet import intact, read_frame, sink_frame, write_bytes, write_frame
 from lpm.scenarios import loader, lock, resolved
 from lpm.scenarios.schema import Scenario
 from lpm.sweeps.axes import Axis
@@ -88,7 +88,7 @@ def begin(folder: Path, scenario: Scenario, design: Design, facts: Mapping[str, 
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out {folder}: cannot be made: {error.strerror or error}") from error
-    with _alone(folder):
+    with alone(folder):
         if (folder / "sweep.json").is_file():
             there = opened(folder)
             if there.fingerprint != mark:
@@ -113,8 +113,8 @@ def begin(folder: Path, scenario: Scenario, design: Design, facts: Mapping[str, 
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Generator[None]:
-    """Hold a folder while it is begun; shards that begin at the same moment wait for one another.
+def alone(folder: Path) -> Generator[None]:
+    """Hold a folder for a moment; processes that begin the same sweep at once wait for one another.
 
     Raises:
         InputError: Another process holds it for long.
@@ -188,18 +188,20 @@ def difference(there: Opened, scenario: Scenario, design: Design, trajectory: bo
     return "written by another version"
 
 
-def finished(folder: Path) -> list[tuple[int, int]]:
-    """Return the ranges [first, last) of finished jobs, ascending.
-
-    Raises:
-        InputError: Two parts overlap.
-    """
+def parts_in(folder: Path) -> list[tuple[int, int]]:
+    """Return the ranges [first, last) of the finished parts, ascending; one that was cut off may overlap another."""
     place = folder / PARTS
     names = sorted(each.name for each in place.iterdir()) if place.is_dir() else []
-    made = [(int(found[1]), int(found[2])) for name in names if (found := _NAME.fullmatch(name))]
-    for (_, end), (begin, last) in zip(made, made[1:], strict=False):
-        if begin < end:
-            raise InputError(f"{place}: parts {begin} to {last} and those before overlap; delete one of them")
+    return [(int(found[1]), int(found[2])) for name in names if (found := _NAME.fullmatch(name))]
+
+
+def finished(folder: Path) -> list[tuple[int, int]]:
+    """Return the ranges [first, last) of finished jobs, ascending, each job once."""
+    made: list[tuple[int, int]] = []
+    for first, last in parts_in(folder):
+        covered = made[-1][1] if made else 0
+        if last > covered:
+            made.append((max(first, covered), last))
     return made
 
 
@@ -236,7 +238,7 @@ def gather(there: Opened, jobs: Jobs) -> pl.DataFrame:
     Raises:
         InputError: No part is finished, or one is damaged or of another sweep.
     """
-    done = finished(there.folder)
+    done = parts_in(there.folder)
     if not done:
         raise InputError(f"'{there.folder}': no run of this sweep is finished yet")
     names = [f"{first:0{DIGITS}}-{last:0{DIGITS}}" for first, last in done]
@@ -245,14 +247,20 @@ def gather(there: Opened, jobs: Jobs) -> pl.DataFrame:
     arms = pl.Enum([arm.name for arm in there.scenario.arms])
     seeds = {seed: place for place, seed in enumerate(there.scenario.seeds)}
     ordered = [pl.col("run"), pl.col("arm").cast(arms), pl.col("seed").replace_strict(seeds, return_dtype=pl.Int64)]
-    summary = pl.concat(sorted(parts, key=lambda part: -part.width), how="diagonal").sort(ordered, maintain_order=True)
+    summary = pl.concat(sorted(parts, key=lambda part: -part.width), how="diagonal")
+    summary = summary.unique(("run", "arm", "seed", "group"), keep="first", maintain_order=True)
+    summary = summary.sort(ordered, maintain_order=True)
     write_frame(there.folder / "summary.parquet", summary)
     write_frame(there.folder / "runs.parquet", summary.select(KEYS[:4]).unique(maintain_order=True))
     if there.trajectory:
-        files = [there.folder / PARTS / f"{name}.trajectory.parquet" for name in names]
-        files = [file for file in files if file.is_file()]
+        pairs = [(there.folder / PARTS / f"{n}.trajectory.parquet", p) for n, p in zip(names, parts, strict=True)]
+        files = [file for file, part in pairs if file.is_file() or OK in part["status"]]
+        for file in files:
+            intact(file)
         if files:
             whole = pl.concat([pl.scan_parquet(file) for file in files], how="vertical")
+            if done != finished(there.folder):
+                whole = whole.unique(("run", "arm", "seed", "step", "group"), keep="first", maintain_order=True)
             if len(jobs.worlds) > 1 or int(jobs.design.frame["round"].max() or 0):  # pyright: ignore[reportArgumentType]
                 whole = whole.sort(ordered, maintain_order=True)
             sink_frame(there.folder / "trajectory.parquet", whole)
@@ -265,10 +273,11 @@ def take_parts(there: Opened, other: Path) -> int:
     Raises:
         InputError: It is of another sweep, or a part is damaged.
     """
-    if opened(other).fingerprint != there.fingerprint:
-        raise InputError(f"--gather {other}: holds another sweep than {there.folder}")
+    theirs = opened(other)
+    if theirs.fingerprint != there.fingerprint or theirs.design.digest() != there.design.digest():
+        raise InputError(f"--gather {other}: holds another sweep than {there.folder}, or was refined apart from it")
     here, taken = finished(there.folder), 0
-    for first, last in finished(other):
+    for first, last in parts_in(other):
         if left(here, first, last) != [(first, last)]:
             continue
         name = f"{first:0{DIGITS}}-{last:0{DIGITS}}"

@@ -88,7 +88,7 @@ def _give(tasks: Tasks, worker: _Worker) -> None:
         if task is None:
             worker.process.stdin.close()
         else:
-            worker.process.stdin.write(f"{task[0]} {task[1]}\n".encode())
+            worker.process.stdin.write(f"{task[0]} {task[1]} {tasks.size}\n".encode())
             worker.process.stdin.flush()
     except BrokenPipeError:  # it has died: its output says so next
         pass

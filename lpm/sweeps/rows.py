@@ -66,7 +66,9 @@ def rows_of(
 def failures(assembly: Assembly, failed: Sequence[tuple[Job, str]]) -> pl.DataFrame:
     """Return the rows of jobs that failed: why, and nulls."""
     names = [arm.name for arm in assembly.arms]
-    empty = _summary(assembly, [], ("all",), {name: np.zeros((1, 0, 1)) for name in columns(assembly)})
+    empty = _summary(
+        assembly, [], ("all",), {name: np.zeros((assembly.scenario.steps, 0, 1)) for name in columns(assembly)}
+    )
     keys = pl.DataFrame(
         {
             "run": pl.Series([job.run for job, _ in failed], dtype=pl.Int64),

@@ -33,8 +33,8 @@ COPIES = 4
 """Times that the state of a batch is held at once: before and after a step, what is computed between, and the batch
 whose rows are being made. A guess on the safe side."""
 
-PART = 1.0
-"""Seconds of work, at least, between two writings of finished jobs."""
+PART = 0.2
+"""Seconds of work, at least, between two writings of finished jobs: what a kill can cost, or one batch."""
 
 
 @dataclass(frozen=True)

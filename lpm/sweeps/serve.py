@@ -11,7 +11,7 @@ from typing import Any
 
 
 def main(arguments: list[str]) -> int:
-    """Do the tasks that are read, "first last" a line, and tell of every part that is written."""
+    """Do the tasks that are read, "first last size" a line (size: of most tasks), and tell of every part."""
     folder_of, memory, cores = Path(arguments[0]), int(arguments[1]), arguments[2]
     if cores:
         os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
@@ -32,8 +32,8 @@ def main(arguments: list[str]) -> int:
         there = folder.opened(folder_of)
         worker = Worker(jobs_of(there.scenario, there.design), there.trajectory, memory)
         for line in sys.stdin:
-            first, last = (int(number) for number in line.split())
-            for part in worker.parts(first, last, last - first):
+            first, last, size = (int(number) for number in line.split())
+            for part in worker.parts(first, last, size):
                 with faults():
                     folder.write_part(there.folder, part.first, part.last, part.rows, there.fingerprint)
                 tell(last=part.last)

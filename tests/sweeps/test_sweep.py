@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,17 @@ import pytest
 
 import lpm
 from lpm.effects import effects
-from lpm.errors import InputError
+from lpm.errors import Fault, InputError
 from lpm.scenarios import loader, settings
+from lpm.scenarios.loader import validate
 from lpm.scenarios.options import silent
+from lpm.scenarios.resolved import document
 from lpm.scenarios.schema import Scenario
 from lpm.sweeps import command, folder, running
 from lpm.sweeps.axes import axis
 from lpm.sweeps.design import of_grid
 from lpm.sweeps.jobs import jobs_of
+from lpm.sweeps.rows import Rows
 
 FIGURES = pl.col(r"^.*\..*$").mean()
 GRID = ("sir.beta=0.05,0.3", "contacts.scale=0.5,1.5")
@@ -180,3 +184,53 @@ def test_a_folder_of_another_sweep_is_left_alone(whole: Path):
         swept(whole, scenario_of(), "sir.beta=0.1,0.2", resume=True)
     with pytest.raises(InputError, match="another scenario"):
         swept(whole, scenario_of(steps=11), resume=True)
+
+
+def two_layers(**changed: Any) -> Scenario:
+    """Return the scenario with a second layer of contacts."""
+    tables: dict[str, Any] = document(scenario_of(**changed))
+    tables["networks"] = [{**tables["networks"][0], "name": name} for name in ("a", "b")]
+    tables["arms"] = [{"name": "baseline"}]
+    return validate(tables, "", "two")
+
+
+def test_scales_of_two_layers_are_told_apart(tmp_path: Path):
+    """(0.2, 1) and (1, 0.2) are different runs, and each is that of --set; a scale that cannot be is a row."""
+    scenario = two_layers(steps=8)
+    made = frames(swept(tmp_path / "sweep", scenario, "a.scale=0.0,1", "b.scale=0.5,1,-1"))
+    done = made["summary"].filter(status="ok")
+    assert done["run"].unique().to_list() == [0, 1, 3, 4] and made["summary"].filter(run=2).height == 2
+    assert "scale" in made["summary"].filter(run=2)["status"][0]
+    alone = settings.replaced(settings.replaced(scenario, "a.scale", 1.0, "a"), "b.scale", 0.5, "b")
+    one = frames(swept(tmp_path / "one", alone, "sir.beta=0.05,0.06"))["summary"].filter(run=0)
+    assert one["infections.total"].to_list() == done.filter(run=3)["infections.total"].to_list()
+
+
+def test_runs_that_fail_are_rows_where_a_part_of_the_days_is_reported(tmp_path: Path):
+    made = frames(swept(tmp_path / "late", two_layers(steps=8, report_from=3), "sir.beta=0.05,-1.0"))
+    assert made["summary"].filter(run=1)["infections.total"].to_list() == [None, None]
+
+
+def test_parts_that_overlap_count_once(whole: Path, tmp_path: Path):
+    """As a worker leaves them that was cut off between writing and telling."""
+    copy = tmp_path / "copy"
+    shutil.copytree(whole, copy)
+    (part,) = folder.parts_in(copy)
+    there = folder.opened(copy)
+    rows = Rows(frames(whole)["summary"].filter(run=0), frames(whole)["trajectory"].filter(run=0))
+    folder.write_part(copy, 0, 4, rows, there.fingerprint)
+    assert folder.parts_in(copy) == [(0, 4), part] and sum(b - a for a, b in folder.finished(copy)) == part[1]
+    command.go_on(there, command.Asked(copy, resume=True), silent)
+    for name, frame in frames(whole).items():
+        assert frames(copy)[name].equals(frame), name
+    (copy / "parts" / f"{0:010}-{part[1]:010}.trajectory.parquet").unlink()
+    with pytest.raises(Fault, match="cannot be read"):
+        command.gathered(there, [], silent)
+
+
+def test_options_of_another_sweep_are_not_swallowed(whole: Path):
+    with pytest.raises(InputError, match="seeds: .* has its own"):
+        lpm.sweep(whole, seeds=9, quiet=True)
+    with pytest.raises(InputError, match="set: .* has its own"):
+        lpm.sweep(whole, resume=True, set={"sir.nonsense": 3}, quiet=True)
+    assert lpm.sweep(whole, gather=[], quiet=True) == whole
