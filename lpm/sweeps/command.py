@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lpm.checkpoint import warn_of_versions
 from lpm.effects import SUMMARIES
 from lpm.errors import InputError, faults
 from lpm.parquet import write_bytes, write_frame
@@ -75,6 +76,9 @@ def go_on(there: Opened, asked: Asked, progress: Progress, jobs: Jobs | None = N
     """
     began = time.perf_counter()
     every = jobs_of(there.scenario, there.design) if jobs is None or jobs.design is not there.design else jobs
+    warning = warn_of_versions(there.told, manifest.versions())
+    if warning:
+        progress(f"warning: {warning}", 0, 1)
     place = there.folder
     if asked.shard is None:
         folder.check_shards(there.folder)

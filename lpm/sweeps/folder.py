@@ -13,7 +13,7 @@ import json
 import re
 import time
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -106,6 +106,7 @@ def begin(folder: Path, scenario: Scenario, design: Design, facts: Mapping[str, 
             "base": design.base,
             "paths": [axis.told(scenario) for axis in design.axes],
             "summary_only": not trajectory,
+            "design": design.digest(),
             "fingerprint": mark,
         }
         write_told(folder, told)
@@ -173,6 +174,9 @@ def opened(folder: Path) -> Opened:
     design = Design(str(facts["kind"]), axes, frame, facts.get("base"))
     if not {"run", "round", *design.paths} <= {*frame.columns}:
         raise InputError(f"{folder / 'design.parquet'}: expected the columns run, round, {', '.join(design.paths)}")
+    first = replace(design, frame=frame.filter(pl.col("round") == 0))
+    if facts.get("design") != first.digest():
+        raise InputError(f"{folder / 'design.parquet'}: is not the design that this sweep was begun with")
     return Opened(folder, loader.load(str(folder / "scenario.toml")), design, facts)
 
 

@@ -13,6 +13,7 @@ import pytest
 import lpm
 from lpm.effects import effects
 from lpm.errors import Fault, InputError
+from lpm.parquet import write_frame
 from lpm.scenarios import loader, settings
 from lpm.scenarios.loader import validate
 from lpm.scenarios.options import silent
@@ -234,3 +235,11 @@ def test_options_of_another_sweep_are_not_swallowed(whole: Path):
     with pytest.raises(InputError, match="set: .* has its own"):
         lpm.sweep(whole, resume=True, set={"sir.nonsense": 3}, quiet=True)
     assert lpm.sweep(whole, gather=[], quiet=True) == whole
+
+
+def test_a_design_that_was_changed_is_not_gone_on_with(whole: Path, tmp_path: Path):
+    copy = tmp_path / "copy"
+    shutil.copytree(whole, copy)
+    write_frame(copy / "design.parquet", frames(whole)["design"].with_columns(pl.col("sir.beta") * 2))
+    with pytest.raises(InputError, match="not the design"):
+        folder.opened(copy)
