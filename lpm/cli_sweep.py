@@ -83,9 +83,9 @@ def sweep(
     A path is what --set takes. Finished runs are kept: lpm sweep DIR --resume goes on after a stop.
     """
     from lpm import given, sweeping
+    from lpm.cli_run import Stopped
 
-    folder = sweeping.sweep(
-        scenario,
+    options: dict[str, Any] = dict(
         ranges=ranges or (),
         grid=grid or (),
         sobol=given.whole(sobol, "--sobol"),
@@ -110,6 +110,10 @@ def sweep(
         metric=metric,
         quiet=quiet,
     )
+    try:
+        folder = sweeping.sweep(scenario, **options)
+    except KeyboardInterrupt as stop:
+        raise Stopped(str(stop) or "stopped") from None
     if quiet or shard is not None:
         print(folder)
     else:

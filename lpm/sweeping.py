@@ -50,6 +50,8 @@ def sweep(
 
     there = Path(scenario)
     known = (there / "sweep.json").is_file()
+    if metric is not None and not (refine or predict):
+        raise InputError("--metric: says what --refine and --predict look at; give one of them")
     designs = {"--grid": bool(grid), "--sobol": sobol, "--morris": morris, "--table": table}
     chosen = [option for option, value in designs.items() if value]
     limit = None if memory is None else bytes_of(memory, "--memory")
@@ -77,6 +79,14 @@ def sweep(
         made = asking.chosen(
             str(scenario), agents=agents, steps=steps, seeds=seeds, arms=arms, sets=set, backend=backend
         )
+        assigned = [each if isinstance(set, Mapping) else str(each).partition("=")[0].strip() for each in set]
+        for path in design.paths:
+            if path in assigned:
+                raise InputError(f"--set {path}: it is swept; leave one of the two out")
+        if predict and "population.size" not in design.paths:
+            raise InputError(f"--predict: expected a sweep over population.size, got {', '.join(design.paths)}")
+        if resume and out is None:
+            raise InputError("--resume: name the folder of the sweep: lpm sweep DIR --resume")
         place = command.default_folder(made.name) if out is None else Path(out)
         asked = command.Asked(place, resume, summary, workers or 0, ray, part, limit)
         try:

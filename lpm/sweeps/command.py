@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Sequence
@@ -59,7 +60,12 @@ def sweep(scenario: Scenario, design: Design, asked: Asked, progress: Progress) 
     _check_folder(asked)
     with faults():
         there = folder.begin(asked.folder, scenario, design, facts_of(scenario, design), not asked.summary)
-    return go_on(replace(there, design=there.design), asked, progress, jobs)
+    try:
+        return go_on(there, asked, progress, jobs)
+    except InputError:
+        if not asked.resume and asked.shard is None and not folder.finished(asked.folder):
+            _forget(asked.folder)
+        raise
 
 
 def go_on(there: Opened, asked: Asked, progress: Progress, jobs: Jobs | None = None) -> Path:
@@ -210,6 +216,14 @@ def measure_of(metric: str | None) -> tuple[str | None, str | None]:
         return None, None
     name, dot, summary = metric.rpartition(".")
     return (name, summary) if dot and summary in SUMMARIES else (metric, None)
+
+
+def _forget(place: Path) -> None:
+    """Take away what was begun of a sweep that cannot be run."""
+    for name in ("sweep.json", "design.parquet", "scenario.toml"):
+        (place / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        place.rmdir()
 
 
 def _check_folder(asked: Asked) -> None:

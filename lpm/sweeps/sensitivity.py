@@ -196,7 +196,8 @@ def sobol(outputs: np.ndarray, paths: int) -> dict[str, tuple[np.ndarray, np.nda
             ("total", total_order(a, ab, b), (a - ab) ** 2 / 2),
         ):
             found[name][0][i] = estimate
-            found[name][1][i] = (weights @ term / variance).std(0, ddof=1)
+            with np.errstate(divide="ignore", invalid="ignore"):  # a resample without spread: no interval
+                found[name][1][i] = (weights @ term / variance).std(0, ddof=1)
     return found
 
 

@@ -243,3 +243,16 @@ def test_a_design_that_was_changed_is_not_gone_on_with(whole: Path, tmp_path: Pa
     write_frame(copy / "design.parquet", frames(whole)["design"].with_columns(pl.col("sir.beta") * 2))
     with pytest.raises(InputError, match="not the design"):
         folder.opened(copy)
+
+
+def test_what_cannot_be_meant_is_told_before_anything_runs(tmp_path: Path):
+    axes: dict[str, Any] = {"grid": {"sir.beta": [0.1, 0.2]}, "agents": 300, "steps": 3, "quiet": True}
+    with pytest.raises(InputError, match="sir.beta: it is swept"):
+        lpm.sweep("mini", set={"sir.beta": 0.3}, out=tmp_path / "one", **axes)
+    with pytest.raises(InputError, match="predict: expected a sweep over population.size"):
+        lpm.sweep("mini", predict=10**6, out=tmp_path / "two", **axes)
+    with pytest.raises(InputError, match="metric: says what"):
+        lpm.sweep("mini", metric="nope", out=tmp_path / "three", **axes)
+    with pytest.raises(InputError, match="one run takes"):
+        lpm.sweep("mini", memory="1kB", out=tmp_path / "four", **axes)
+    assert not list(tmp_path.iterdir())
