@@ -145,7 +145,7 @@ def _run(ray: Any, there: Opened, tasks: Tasks, count: int, memory: int | None) 
 
 def _ray() -> Any:
     try:
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise InputError("--ray: Ray is not installed; pip install 'lpm[cluster]'") from None
     return ray
