@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lpm.kernel import parameter as parameter
     from lpm.kernel import register as register
     from lpm.network import Network as Network
-    from lpm.planned import plan as plan
+    from lpm.planning.asked import plan as plan
     from lpm.population import Column as Column
     from lpm.population import Population as Population
 
@@ -46,7 +46,7 @@ _HOME = {
     "run": "lpm.calling",
     "calibrate": "lpm.calling",
     "sweep": "lpm.calling",
-    "plan": "lpm.planned",
+    "plan": "lpm.planning.asked",
 }
 __all__ = [
     "Fault", "InputError", "Kernel", "parameter", "register", "Network", "Column", "Population", "run",

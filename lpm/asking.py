@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from lpm import arrival, cluster
+from lpm import cluster
+from lpm.cluster import arrival
 from lpm.errors import InputError, unknown
 from lpm.given import LARGEST, check_value, one_of, shown, text
 

@@ -222,7 +222,7 @@ def sweep(
     for name, flag in {"summary": summary, "resume": resume, "quiet": quiet}.items():
         if not isinstance(flag, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise misfit(name, "True or False", flag)
-    from lpm import sweeping
+    from lpm.sweeps import asked as sweeping
 
     with by_keyword([*(set if isinstance(set, Mapping | list | tuple) else [set]), scenario, out, table]):
         return sweeping.sweep(

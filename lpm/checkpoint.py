@@ -2,8 +2,8 @@
 
 A checkpoint holds the columns in outside order, so that a run can go on with another number of devices or processes. It
 is restored only into the same schema of columns and the same run; the one before is removed only when the new one is
-whole. Of a run in many processes each writes and reads its own rows (`lpm.pieces.Piece`); all call `save` and `restore`
-together, on a file system that they share.
+whole. Of a run in many processes each writes and reads its own rows (`lpm.cluster.pieces.Piece`); all call `save` and
+`restore` together, on a file system that they share.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from lpm import cluster, pieces
-from lpm.crc import sum_of
+from lpm import cluster
+from lpm.cluster import pieces
+from lpm.cluster.crc import sum_of
+from lpm.cluster.pieces import Piece
 from lpm.errors import CheckpointError, Fault
-from lpm.pieces import Piece
 
 UNFINISHED = ".orbax-checkpoint-tmp"
 """What orbax appends to the name of a folder that it has not finished writing."""

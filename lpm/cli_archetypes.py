@@ -53,8 +53,9 @@ def _asked(
     provider: str | None, url: str | None, model: str | None, file: Path | None, answers: Path | None, form: str | None,
     concurrency: str, rate: float | None, calls: str | None, samples: str,
 ) -> Any:  # fmt: skip
-    from lpm import given, study
+    from lpm import given
     from lpm.archetypes.limits import Limits
+    from lpm.studies import study
 
     most = None if calls is None else given.whole(calls, "--calls")
     limits = Limits(given.whole(concurrency, "--concurrency") or 1, rate, most)
@@ -63,7 +64,8 @@ def _asked(
 
 
 def _study(scenario: str, agents: str | None, archetypes: str | None) -> Any:
-    from lpm import given, study
+    from lpm import given
+    from lpm.studies import study
 
     return study.study(scenario, given.whole(agents, "--agents"), given.whole(archetypes, "--archetypes"))
 
@@ -106,9 +108,11 @@ def build(
 
     lpm archetypes build my.toml --provider server --url http://127.0.0.1:8000/v1 --model qwen --out behaviour.parquet
     """
-    from lpm import progress, study, terminal_archetypes
+    from lpm import progress
     from lpm.archetypes.table import FILLS
     from lpm.errors import unknown
+    from lpm.studies import study
+    from lpm.studies import terminal_table as terminal_archetypes
 
     asked = _asked(provider, url, model, file, answers, form, concurrency, per_second, calls, samples)
     cost = terminal_archetypes.prices(prices)
@@ -145,8 +149,10 @@ def show(
 
     lpm archetypes show nyc-covid --picture table.html
     """
-    from lpm import given, study, terminal_archetypes
+    from lpm import given
     from lpm.errors import InputError
+    from lpm.studies import study
+    from lpm.studies import terminal_table as terminal_archetypes
 
     one = terminal_archetypes.numbers(archetype, "--archetype")
     if len(one) > 1:
@@ -170,7 +176,8 @@ def check(
 
     lpm archetypes check nyc-covid
     """
-    from lpm import study, terminal_archetypes
+    from lpm.studies import study
+    from lpm.studies import terminal_table as terminal_archetypes
 
     made = _study(scenario, agents, archetypes)
     terminal_archetypes.show_clusters(made)
@@ -235,9 +242,11 @@ def interview(
 
     lpm archetypes interview --run runs/nyc-covid-1 --agent 17,4031 --ask "What do you do tonight?"
     """
-    from lpm import given, interviewing, progress, terminal_archetypes, terminal_interviews
+    from lpm import given, progress
     from lpm.archetypes.interviews import Inquiry
     from lpm.errors import InputError
+    from lpm.studies import interviewing, terminal_interviews
+    from lpm.studies import terminal_table as terminal_archetypes
 
     if not ask:
         raise InputError('interview: expected a question, as in --ask "Would you visit a friend today?"')

@@ -49,8 +49,9 @@ def plan(
     traced program at the size asked for; seconds follow this machine's measured memory curves, or, for a device that is
     not here, its published bandwidth: such a figure is marked as not measured.
     """
-    from lpm import given, planned
+    from lpm import given
     from lpm.memory import bytes_of
+    from lpm.planning import asked as planned
 
     made = planned.plan(
         scenario,
@@ -70,6 +71,6 @@ def plan(
 
         print(json.dumps(made.as_data()))
     else:
-        from lpm import terminal_plan
+        from lpm.planning import terminal as terminal_plan
 
         terminal_plan.show_plan(made)

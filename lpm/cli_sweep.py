@@ -82,8 +82,9 @@ def sweep(
 
     A path is what --set takes. Finished runs are kept: lpm sweep DIR --resume goes on after a stop.
     """
-    from lpm import given, sweeping
+    from lpm import given
     from lpm.cli_run import Stopped
+    from lpm.sweeps import asked as sweeping
 
     options: dict[str, Any] = dict(
         ranges=ranges or (),
@@ -117,6 +118,6 @@ def sweep(
     if quiet or shard is not None:
         print(folder)
     else:
-        from lpm.terminal_sweep import show_sweep
+        from lpm.sweeps.terminal import show_sweep
 
         show_sweep(folder)

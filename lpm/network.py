@@ -15,9 +15,9 @@ import jax
 import numpy as np
 
 from lpm import cluster
+from lpm.buckets import LIMIT as LIMIT
+from lpm.buckets import Rows, best_width, buckets_of, rows_of, stacked
 from lpm.errors import InputError
-from lpm.rows import LIMIT as LIMIT
-from lpm.rows import Rows, best_width, buckets_of, rows_of, stacked
 from lpm.types import Array, HostArray
 
 

@@ -24,8 +24,8 @@ import polars as pl
 from plotly.subplots import make_subplots
 
 import lpm
-from lpm import study
 from lpm.calibration.archetypes import calibrate, observed
+from lpm.studies import study
 
 AGENTS = max(20_000, int(os.environ.get("LPM_AGENTS", "100000")))
 JUPYTER = "ipykernel" in sys.modules

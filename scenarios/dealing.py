@@ -3,8 +3,9 @@
 Agents are ranked by their number of arcs over all fixed layers together (ties by their place outside) and dealt in
 snake order: to the first device, the second, ..., the last, the last again, and back. On a device they stand in the
 order that they have outside, rows of nobody behind them. Of many processes each builds the rows of agents that follow
-each other (`lpm.pieces.bounds`) and deals them among its own devices. A trajectory does not depend on it: draws belong
-to ids, and the arcs of a row keep their outside order. What leaves the devices is put back into outside order first.
+each other (`lpm.cluster.pieces.bounds`) and deals them among its own devices. A trajectory does not depend on it: draws
+belong to ids, and the arcs of a row keep their outside order. What leaves the devices is put back into outside order
+first.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from lpm import cluster, pieces
+from lpm import cluster
+from lpm.cluster import pieces
 from lpm.network import Network
 from lpm.ops.collective import WORD
 from lpm.ties import Ties, refresh

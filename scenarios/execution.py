@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from lpm import checkpoint, cluster, pieces, results
+from lpm import checkpoint, cluster, results
+from lpm.cluster import pieces
 from lpm.errors import CheckpointError, Fault, InputError, faults
 from lpm.ops.groups import people_of
 from lpm.scenarios import afterwards, agents, draws, manifest, notes, saved, surveys

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from lpm import cluster
+from lpm.cluster.pieces import Piece, bounds, whole_of
 from lpm.errors import InputError
 from lpm.network import Network
 from lpm.networks.draws import layer_seed
 from lpm.networks.mixing import met_in, per_person
-from lpm.pieces import Piece, bounds, whole_of
 from lpm.population import Population
 from lpm.scenarios import parameters, registries
 from lpm.scenarios.schema import LayerTable, Scenario

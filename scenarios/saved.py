@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from lpm import cluster, pieces
-from lpm.pieces import Piece
+from lpm import cluster
+from lpm.cluster import pieces
+from lpm.cluster.pieces import Piece
 from lpm.scenarios.dealing import Dealing
 from lpm.simulation import State
 from lpm.ties import Ties

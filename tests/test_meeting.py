@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lpm import arrival, cluster, crc, pieces
-from lpm.arrival import Place, placed
+from lpm import cluster
 from lpm.cli import main
+from lpm.cluster import arrival, crc, pieces
+from lpm.cluster.arrival import Place, placed
+from lpm.cluster.hub import Hub
+from lpm.cluster.meeting import Ending, Link, Refused
 from lpm.errors import InputError
-from lpm.hub import Hub
-from lpm.meeting import Ending, Link, Refused
 from lpm.scenarios.dealing import deal
 
 FACTS: Mapping[str, Any] = {

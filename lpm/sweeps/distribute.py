@@ -105,9 +105,9 @@ def run(
         return {}
     progress("running", 0, sum(last - first for first, last in ranges))
     if ray is not None:
-        from lpm.sweeps import cluster
+        from lpm.sweeps import actors
 
-        return cluster.run(there, ranges, ray, workers, memory, progress)
+        return actors.run(there, ranges, ray, workers, memory, progress)
     if workers > 1:
         from lpm.sweeps import processes
 

@@ -9,12 +9,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lpm import cli, foreign, run, study
+from lpm import cli, foreign, run
 from lpm.archetypes import table as tables
 from lpm.archetypes.answers import Answers
 from lpm.errors import InputError
 from lpm.kernels.decision import compliance
 from lpm.scenarios import registries
+from lpm.studies import study
 
 SCENARIO = """
 schema = 1

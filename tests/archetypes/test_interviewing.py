@@ -18,9 +18,9 @@ from lpm.archetypes.contexts import Contexts, Variable
 from lpm.archetypes.interviews import Inquiry
 from lpm.archetypes.questions import Answer
 from lpm.errors import InputError
-from lpm.interviewing import Interview, Source, interview, said
-from lpm.study import Asked
-from lpm.terminal_interviews import CAUTION, show
+from lpm.studies.interviewing import Interview, Source, interview, said
+from lpm.studies.study import Asked
+from lpm.studies.terminal_interviews import CAUTION, show
 from tests.archetypes.talker import Talker, logprobs
 
 SCENARIO = """

@@ -8,7 +8,7 @@ import pytest
 
 from lpm.archetypes.contexts import Contexts, Variable
 from lpm.archetypes.table import Table
-from lpm.terminal_archetypes import show_checks, show_table
+from lpm.studies.terminal_table import show_checks, show_table
 
 CONTEXTS = Contexts((Variable("mood", (0.0, 1.0, 2.0), unit="level", meaning="mood"),))
 CHANCE = np.array([[[0.9, 0.1], [0.7, 0.3], [0.5, 0.5]], [[0.3, 0.7], [0.1, 0.9], [0.5, 0.5]]])

@@ -17,7 +17,7 @@ ASKED = ("nyc-covid:1e5", "nyc-covid:1e6", "mini:1e6")
 
 PLAN = """
 import json, sys
-from lpm import planned
+from lpm.planning import asked as planned
 name, agents, backend = sys.argv[1:]
 print(json.dumps(planned.plan(name, agents=int(agents), backend=backend).as_data()))
 """

@@ -13,8 +13,9 @@ import jax
 import numpy as np
 import pytest
 
-from lpm import asking, planned
+from lpm import asking
 from lpm.errors import InputError
+from lpm.planning import asked as planned
 from lpm.planning import memory, planner
 from lpm.planning.exchange import exchanges
 from lpm.planning.sample import Runner, live_bytes
@@ -210,7 +211,7 @@ def test_exchange_is_that_of_the_compiled_program(name: str, devices: int) -> No
 
 @pytest.mark.full
 def test_a_plan_is_told_and_is_plain_data(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from lpm import terminal_plan
+    from lpm.planning import terminal as terminal_plan
 
     monkeypatch.setenv("COLUMNS", "200")
     made = planned.plan("mini", agents=10**9, devices=8, device="h200")

@@ -10,7 +10,7 @@ from rich.text import Text
 from lpm.terminal import console
 
 if TYPE_CHECKING:
-    from lpm.interviewing import Interview
+    from lpm.studies.interviewing import Interview
 
 HEADINGS = ("archetype", "agent", "question", "option", "chance", "coverage", "order", "answer")
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from lpm.meeting import Wire, keep_alive
+from lpm.cluster.meeting import Wire, keep_alive
 
 FAREWELL = 10.0
 """Seconds that the hub stays for the others to hear why a run ends. A guess."""

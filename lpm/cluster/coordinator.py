@@ -1,9 +1,9 @@
 """`jax.distributed` of a run: started, taken down, and its coordination service in a process of its own.
 
 Every process of a run holds a connection to the service, and its runtime aborts, with a stack trace, as soon as that
-breaks. In a process of its own (python -m lpm.coordinator ADDRESS PROCESSES) the service outlives process 0, so that
-the others can end with a line of their own. It ends some time after its standard input has been closed, as by the end
-of the process that started it.
+breaks. In a process of its own (python -m lpm.cluster.coordinator ADDRESS PROCESSES) the service outlives process 0, so
+that the others can end with a line of their own. It ends some time after its standard input has been closed, as by the
+end of the process that started it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import subprocess
 import sys
 import time
 
-from lpm.arrival import CONNECTING, Place
+from lpm.cluster.arrival import CONNECTING, Place
+from lpm.cluster.hub import listener
 from lpm.errors import Fault, InputError
-from lpm.hub import listener
 
 LINGER = 20.0
 """Seconds that the service stays when process 0 is gone: longer than the others take to end. A guess."""
@@ -36,7 +36,7 @@ class Service:
             Fault: It does not start.
         """
         self.port = _free_port(place)
-        command = [sys.executable, "-m", "lpm.coordinator", _interface(place, self.port), str(place.processes)]
+        command = [sys.executable, "-m", "lpm.cluster.coordinator", _interface(place, self.port), str(place.processes)]
         quiet, pipe = subprocess.DEVNULL, subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=quiet, start_new_session=True)
         assert self.process.stdout is not None

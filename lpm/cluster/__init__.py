@@ -18,12 +18,12 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lpm import coordinator
-from lpm.arrival import Place, in_words, meet
-from lpm.arrival import placed as placed
+from lpm.cluster import coordinator
+from lpm.cluster.arrival import Place, in_words, meet
+from lpm.cluster.arrival import placed as placed
+from lpm.cluster.hub import Hub
+from lpm.cluster.meeting import Ending, Link
 from lpm.errors import Fault, InputError
-from lpm.hub import Hub
-from lpm.meeting import Ending, Link
 
 GRACE = 10.0
 """Seconds that a process has to end by itself once another one is gone; it may wait for that one for ever. A guess."""

@@ -1,9 +1,9 @@
 """Where the processes of one run meet: lines of JSON over TCP, to the first process and back.
 
-Process 0 keeps a hub (`lpm.hub`); every process, itself among them, has a `Link` to it. Over it they compare what they
-are about to run before anything is started, hand each other small values, and learn at once when one of them ends. A
-killed process closes its connection; a machine that is switched off or cut off is noticed by the keep-alive probes of
-the operating system, which go on whatever the process is busy with.
+Process 0 keeps a hub (`lpm.cluster.hub`); every process, itself among them, has a `Link` to it. Over it they compare
+what they are about to run before anything is started, hand each other small values, and learn at once when one of them
+ends. A killed process closes its connection; a machine that is switched off or cut off is noticed by the keep-alive
+probes of the operating system, which go on whatever the process is busy with.
 
 Whoever can reach the port can take part: it belongs into the network of a cluster, as those of the collectives do.
 """

@@ -17,7 +17,7 @@ import numpy as np
 
 from lpm.errors import InputError, unknown
 from lpm.progress import Told
-from lpm.study import Asked, answers_of, policy_of, provider_of, study
+from lpm.studies.study import Asked, answers_of, policy_of, provider_of, study
 
 if TYPE_CHECKING:
     import polars as pl

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lpm import cluster
-from lpm.pieces import Piece
+from lpm.cluster.pieces import Piece
 
 POLYNOMIAL = 0xEDB88320
 """x^32 + x^26 + ... + 1 of IEEE 802.3, as zlib has it: the highest power in the lowest bit."""

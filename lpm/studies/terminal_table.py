@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from lpm.archetypes.table import Table
-    from lpm.study import Study
+    from lpm.studies.study import Study
 
 ROWS = 12
 """Archetypes or contexts that a summary shows; the rest is counted."""

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lpm.cluster.hub import Hub
+from lpm.cluster.meeting import Ending, Link, Refused
 from lpm.errors import InputError
-from lpm.hub import Hub
-from lpm.meeting import Ending, Link, Refused
 
 PATIENCE = 300.0
 """Seconds that processes wait for one another at the beginning: batch systems start them in turn. A guess."""
