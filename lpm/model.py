@@ -163,6 +163,7 @@ class State:
         last: Sums of the step before, where a trigger looks at them or they are carried.
         tables: Columns of the tables beside "agents", by table; every device holds all of them.
         ties: The dynamic layers; every device holds all of them.
+        faults: For each column that is watched (`lpm.watch`), bool: it held what it may not, now or before.
     """
 
     agents: dict[str, Array]
@@ -171,6 +172,7 @@ class State:
     last: dict[str, Array]
     tables: dict[str, dict[str, Array]] = field(default_factory=dict[str, dict[str, Array]])
     ties: dict[str, Ties] = field(default_factory=dict[str, Ties])
+    faults: dict[str, Array] = field(default_factory=dict[str, Array])
 
 
 @dataclass(frozen=True)

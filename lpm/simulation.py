@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -17,7 +18,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from lpm import cluster, levers
+from lpm import cluster, levers, watch
 from lpm.batching import divided
 from lpm.clock import Clock
 from lpm.model import Behaviour as Behaviour
@@ -40,8 +41,7 @@ class Simulation:
         self.model = model
         self.mesh = Mesh(np.array(cluster.devices(model.shards)), (AXIS,))
         batch, flat, everywhere = P(None, AXIS), P(AXIS), P()
-        specs: Any = (batch, batch, everywhere, everywhere, everywhere, everywhere)
-        states = State(*specs)
+        states: Any = State(*(batch, batch, *[everywhere] * 5))
         spread = functools.partial(jax.shard_map, mesh=self.mesh, check_vma=False)
         self._start = jax.jit(
             spread(self._start_shard, in_specs=(flat, everywhere, everywhere, everywhere), out_specs=states)
@@ -135,7 +135,11 @@ class Simulation:
     def _start_shard(
         self, agents: dict[str, Array], members: Member, others: dict[str, dict[str, Array]], ties: dict[str, Ties]
     ) -> State:
-        return self._batched(lambda member: begin(self.model, agents, member, others, ties), members)
+        def one(member: Member) -> State:
+            state = begin(self.model, agents, member, others, ties)
+            return replace(state, faults=watch.over_shards(watch.begun(self.model, state), self.model.shards))
+
+        return self._batched(one, members)
 
     def _advance_shard(self, state: State, members: Member, world: World, first: Array, count: Array) -> Any:
         return self._batched(lambda s, m: self._chunk(s, m, world, first, count), state, members)
@@ -154,4 +158,5 @@ class Simulation:
 
         shapes = jax.eval_shape(lambda s: step(model, s, member, world, ready, cell, first)[1], state)
         sums = jax.tree.map(lambda s: jnp.zeros((model.capacity, *s.shape), s.dtype), shapes)
-        return jax.lax.fori_loop(0, count, body, (state, sums))
+        state, sums = jax.lax.fori_loop(0, count, body, (state, sums))
+        return replace(state, faults=watch.over_shards(state.faults, model.shards)), sums

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from lpm import levers, random
+from lpm import levers, random, watch
 from lpm.clock import Clock
 from lpm.model import Member, Model, State, World, after
 from lpm.network import Layer
@@ -73,7 +73,8 @@ def step(
     carried = state.last if model.steady else None
     record = model.recorder.record(state.agents, view, cell, model.shards, layers, tables, carried)
     last = {name: record[name] for name in state.last}
-    return State(agents, since, triggers, last, tables, ties), record | tallies
+    after = State(agents, since, triggers, last, tables, ties)
+    return replace(after, faults=watch.went_on(model, state, after)), record | tallies
 
 
 def _reach(

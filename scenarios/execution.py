@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from lpm import checkpoint, cluster, results
+from lpm import checkpoint, cluster, results, watch
 from lpm.cluster import pieces
 from lpm.errors import CheckpointError, Fault, InputError, faults
 from lpm.ops.groups import people_of
@@ -196,7 +196,7 @@ class _Runner:
             stop = self._next_stop(at, asked)
             state, chunk = simulation.advance(state, member, self.assembly.world, at, stop - at)
             _wait(state)
-            self._check_capacity(state)
+            self._check(state, arm.name, seed, stop)
             now = time.perf_counter()
             self.seconds["run"] += now - clock
             self.seconds["steps"] += stop - at
@@ -228,13 +228,15 @@ class _Runner:
             stop = min(stop, (at // every + 1) * every)
         return min([stop, *(step for step in asked if at < step < stop)])
 
-    def _check_capacity(self, state: State) -> None:
-        for name, ties in state.ties.items():
-            if np.asarray(ties.overflow).any():
-                raise InputError(
-                    f"{self.assembly.scenario.label}: layer '{name}' ran out of its {ties.ends.shape[1]} tie slots; "
-                    "give it a larger capacity"
-                )
+    def _check(self, state: State, arm: str, seed: int, step: int) -> None:
+        """Stop a pair that went wrong.
+
+        Raises:
+            InputError: A column holds what it may not, or a layer is full.
+        """
+        (why,) = watch.told(self.assembly.model, state)
+        if why:
+            raise InputError(f"{self.assembly.scenario.label}: arm '{arm}', seed {seed}, by step {step}: {why}")
 
     def _save(self, place: Path, state: State, sums: list[dict[str, HostArray]], at: int) -> None:
         joined = {name: np.concatenate([chunk[name] for chunk in sums]) for name in sums[0]}

@@ -77,6 +77,7 @@ def restored(state: State, arrays: Mapping[str, Any], dealing: Dealing) -> State
         "last": {name: values[None] for name, values in arrays["last"].items()},
         "tables": {t: {n: v[None] for n, v in columns.items()} for t, columns in arrays["tables"].items()},
         "ties": {name: _moved(dealing, ties, **arrays["ties"][name]) for name, ties in state.ties.items()},
+        "faults": {name: np.asarray(flag) for name, flag in state.faults.items()},
     }
     parts: dict[str, Any] = {**rows, **small}
     return jax.tree.map(pieces.onto, State(**parts), state)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lpm.errors import InputError
@@ -57,7 +56,6 @@ class World:
         own = [any("check" in kind.__dict__ and kind.__dict__["check"] is not plain for kind in b.kernel.__mro__)
                for b in self.assembly.model.behaviours]  # fmt: skip
         self._checked = [b for b, mine in zip(self.assembly.model.behaviours, own, strict=True) if mine]
-        self._faulty = jax.jit(self._faults)
         self._bounded = self.jobs.bounded(self.assembly.params)
         self._dt, self._free = self.scenario.step_days, not (self._checked or self._bounded or self.jobs.scales)
 
@@ -79,8 +77,8 @@ class World:
             return str(error)
         return ""
 
-    def begin(self, jobs: Sequence[Job]) -> tuple[State, list[Any], Any]:
-        """Return the last states of a batch of jobs, the sums of its pieces, and its faults, all under way.
+    def begin(self, jobs: Sequence[Job]) -> tuple[State, list[Any]]:
+        """Return the last states of a batch of jobs and the sums of its pieces, all under way.
 
         A batch that is not full is filled up with its first job.
         """
@@ -92,7 +90,7 @@ class World:
         for at in range(0, steps, most):
             state, sums = simulation.advance(state, member, assembly.world, at, min(most, steps - at))
             pieces.append(sums)
-        return state, pieces, self._faulty(state)
+        return state, pieces
 
     def finish(self, pieces: Sequence[Any], count: int) -> dict[str, HostArray]:
         """Return the sums of the first `count` members of a batch, [count * steps, ...] each, when they are there."""
@@ -106,32 +104,6 @@ class World:
             whole = np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
             made[name] = whole.reshape(-1, *whole.shape[2:])
         return made
-
-    def told(self, faults: Mapping[str, Any], count: int) -> list[str]:
-        """Return why each of the first `count` members failed, "" where it did not."""
-        told = [""] * count
-        for name, values in faults.items():
-            for member in np.flatnonzero(np.asarray(values)[:count]):
-                told[member] = told[member] or name
-        return told
-
-    def _faults(self, state: State) -> dict[str, Any]:
-        """Return bool [members] by what is wrong: numbers that are none, or beyond what is declared."""
-        found: dict[str, Any] = {}
-        present = state.agents["present"]
-        for column in self.assembly.model.schema:
-            values = state.agents.get(column.name)
-            if values is None or values.dtype.kind != "f":
-                continue
-            there = present.reshape(*present.shape, *[1] * len(column.shape))
-            low, high = column.limits()
-            around = tuple(range(1, values.ndim))
-            found[f"agents.{column.name}: NaN or infinite"] = (there & ~jnp.isfinite(values)).any(around)
-            beyond = there & ((values < jnp.float32(low)) | (values > jnp.float32(high)))
-            found[f"agents.{column.name}: expected {low:g} to {high:g}, got values beyond"] = beyond.any(around)
-        for name, ties in state.ties.items():
-            found[f"layer '{name}': ran out of its tie slots; give it a larger capacity"] = ties.overflow
-        return found
 
     def _params(self, jobs: Sequence[Job]) -> dict[str, Any]:
         """Return the parameters of the kernels in some jobs, float32 with a leading axis."""

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import polars as pl
 
+from lpm import watch
 from lpm.errors import InputError
 from lpm.memory import batch_size, memory_limit
 from lpm.scenarios.assembly import Assembly, assemble
@@ -119,17 +120,19 @@ class Worker:
     def _begun(self, place: World, first: int, last: int) -> Callable[[], tuple[int, Rows]]:
         """Start a batch, and return what waits for it and makes its rows."""
         every = [self.jobs.job(number) for number in range(first, last)]
-        why = [place.refused(job) for job in every]
-        jobs = [job for job, told in zip(every, why, strict=True) if not told]
-        never = [(job, told) for job, told in zip(every, why, strict=True) if told]
+        refused = [(job, place.refused(job)) for job in every]
+        jobs = [job for job, why in refused if not why]
+        never = [(job, why) for job, why in refused if why]
         under_way = place.begin(jobs) if jobs else None
 
         def finished() -> tuple[int, Rows]:
             if under_way is None:
                 return last, _refused(never, self.jobs, self.trajectory, place.assembly)
-            _, pieces, faults = under_way
+            state, pieces = under_way
             sums = place.finish(pieces, len(jobs))
-            rows = rows_of(place.assembly, jobs, sums, place.told(faults, len(jobs)), self.trajectory)
+            rows = rows_of(
+                place.assembly, jobs, sums, watch.told(place.assembly.model, state, len(jobs)), self.trajectory
+            )
             if never:
                 summary = pl.concat([rows.summary, failures(place.assembly, never)], how="diagonal")
                 rows = Rows(summary, rows.trajectory)
