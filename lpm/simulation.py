@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import jax
@@ -41,7 +41,8 @@ class Simulation:
         self.model = model
         self.mesh = Mesh(np.array(cluster.devices(model.shards)), (AXIS,))
         batch, flat, everywhere = P(None, AXIS), P(AXIS), P()
-        states: Any = State(*(batch, batch, *[everywhere] * 5))
+        specs: Any = [batch, batch, *[everywhere] * (len(fields(State)) - 2)]
+        states = State(*specs)
         spread = functools.partial(jax.shard_map, mesh=self.mesh, check_vma=False)
         self._start = jax.jit(
             spread(self._start_shard, in_specs=(flat, everywhere, everywhere, everywhere), out_specs=states)

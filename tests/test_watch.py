@@ -79,7 +79,7 @@ def ran(scenario: Path, *, devices: int | None = None, **values: float) -> Path:
 
 
 @pytest.mark.parametrize("by", [NAN, BEYOND])
-@pytest.mark.parametrize(("who", "column"), [(7, "agents.level"), (63, "agents.level"), (-1, "globals.mood")])
+@pytest.mark.parametrize(("who", "column"), [(7, "agents.level"), (61, "agents.level"), (-1, "globals.mood")])
 @pytest.mark.parametrize("devices", [None, 4])
 def test_what_was_wrong_for_one_step_is_told(scenario: Path, by: float, who: int, column: str, devices: int | None):
     with pytest.raises(InputError, match=rf"seed 1, by step 12: {column}: expected a finite number from 0 to 1"):
