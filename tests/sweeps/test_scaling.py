@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
+import lpm
 from lpm.errors import InputError
 from lpm.sweeps import scaling
 from lpm.sweeps.finite_size import fit
 from tests.sweeps import synthetic
 
 SIZES = np.array([1e3, 3e3, 1e4, 3e4, 1e5])
-PATHS = [synthetic.path("population.size", 1e3, 1e6, "values")]
+SIZE = "population.size"
+PATHS = [synthetic.path(SIZE, 1e3, 1e6, "values")]
 TO = 1e6
 
 
@@ -22,6 +25,30 @@ def drawn(rng: np.random.Generator, b: float, c: float, g: float = 1.0, seeds: i
     """Return a = 0.4 plus b N^-c with a spread over seeds of 0.5 N^(-g / 2), [sizes, seeds]."""
     chance = rng.normal(0, 1, (len(SIZES), seeds)) * 0.5 * SIZES[:, None] ** (-g / 2)
     return 0.4 + b * SIZES[:, None] ** -c + chance
+
+
+@pytest.mark.full
+def test_a_run_of_a_million_is_where_up_to_a_hundred_thousand_predict_it(tmp_path: Path):
+    """`mini`, both arms, every measure of everybody; the interval of one run is for 95 %.
+
+    Of 20 independent measures more than 2 would be outside with a probability of 0.075; these go together in part, so
+    that it may be twice as much. The seeds are fixed.
+    """
+    small = lpm.sweep(
+        "mini", grid={SIZE: [3_125, 6_250, 12_500, 25_000, 50_000, 100_000]}, seeds=8, out=tmp_path / "small",
+        summary=True, quiet=True,
+    )  # fmt: skip
+    large = lpm.run("mini", agents=1_000_000, seeds=[101], out=tmp_path / "large", quiet=True)
+    found = pl.read_parquet(large / "effects.parquet").filter(group="all")
+    assert found.height == 20
+    outside: list[str] = []
+    for row in found.iter_rows(named=True):
+        law = scaling.law(small, 1e6, row["arm"], row["metric"], row["summary"])
+        low, high = law.one
+        assert high - low <= 0.45 * law.value, "an interval that says something"
+        if not low <= row["arm_mean"] <= high:
+            outside.append(f"{law.arm}, {law.measure}: {row['arm_mean']:g}, expected {low:g} to {high:g}")
+    assert len(outside) <= 2, outside
 
 
 @pytest.mark.parametrize(
