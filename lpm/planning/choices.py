@@ -85,7 +85,7 @@ def chunk(step: float, boundary: float | None, steps: int, engine: int) -> Choic
     return Choice(chosen, f"a boundary takes {1e3 * boundary:.2g} ms: {lost:.1%} of a chunk of {chosen} steps")
 
 
-def batch(agents: int, steps: int, memory: Memory, limit: int, taken: int) -> Choice:
+def batch(agents: int, steps: int, memory: Memory, limit: int, taken: int, beside: bool) -> Choice:
     """Return how many runs `lpm sweep` puts into a batch.
 
     Args:
@@ -94,12 +94,12 @@ def batch(agents: int, steps: int, memory: Memory, limit: int, taken: int) -> Ch
         memory: Of one device.
         limit: Bytes that there are.
         taken: Bytes that are taken whatever the number of runs.
+        beside: The runs of a batch go side by side.
     """
-    from lpm.sweeps.running import BATCH, BESIDE, MOST
+    from lpm.sweeps.running import useful as worth
 
-    beside = agents <= BESIDE
     each = memory.run if beside else memory.run - memory.parts["working"]  # one after the other shares that
-    useful = int(min(MOST, max(1.0, BATCH / (agents * steps))))
+    useful = worth(agents, steps)
     try:
         fits = batch_size(each, limit, taken=taken + memory.run - each)
     except InputError:

@@ -158,9 +158,18 @@ def plan(
         told.step * pair[-1].cpu / pair[-1].step if where.here and where.platform == "cpu" else None,
         told.told, told.here,
         needed, limits, choice, choices.chunk(told.step, boundary, scenario.steps, shapes.model.capacity),
-        choices.batch(size, scenario.steps, held, where.room, held.total - held.run),
+        choices.batch(size, scenario.steps, held, where.room, held.total - held.run, _beside(used, size)),
         {each.agents: each.step for each in pair}, _notes(scenario, pair, size, devices, where, busy),
     )  # fmt: skip
+
+
+def _beside(sampled: Scenario, size: int) -> bool:
+    """Return whether the runs of a sweep at a size would go side by side, by the scenario of a sample."""
+    from lpm.scenarios.assembly import assemble
+    from lpm.scenarios.options import silent
+    from lpm.sweeps.running import BESIDE, beside
+
+    return size <= BESIDE and beside(assemble(sampled, 1, silent))
 
 
 def _busy() -> str:

@@ -153,11 +153,21 @@ def choice(assembly: Assembly, left: int, memory: int | None) -> tuple[int, str]
         InputError: Not even one run fits.
     """
     agents, steps = assembly.population.size, assembly.scenario.steps
-    wanted = int(min(MOST, max(1.0, BATCH / (agents * steps))))
+    wanted = useful(agents, steps)
     wanted = -(-left // -(-left // wanted))  # as few batches, of equal size
     size = batch_size(COPIES * bytes_of(assembly), memory_limit(memory), most=wanted)
-    beside = 1 < size and agents <= BESIDE and not assembly.simulation.divided(*_one(assembly), assembly.world)
-    return size, "vmap" if beside else "map"
+    return size, "vmap" if size > 1 and beside(assembly) else "map"
+
+
+def useful(agents: int, steps: int) -> int:
+    """Return the most runs in a batch that are worth it."""
+    return int(min(MOST, max(1.0, BATCH / (agents * steps))))
+
+
+def beside(assembly: Assembly) -> bool:
+    """Return whether the runs of a batch go side by side rather than one after the other."""
+    small = assembly.population.size <= BESIDE
+    return small and not assembly.simulation.divided(*_one(assembly), assembly.world)
 
 
 def bytes_of(assembly: Assembly) -> int:

@@ -24,6 +24,7 @@ from lpm.planning.traced import looked_up, trace
 from lpm.scenarios.assembly import Assembly, assemble
 from lpm.scenarios.options import silent
 from lpm.scenarios.schema import Scenario
+from lpm.sweeps import running
 
 OPINIONS = """
 schema = 1
@@ -231,3 +232,13 @@ def test_a_plan_is_told_and_is_plain_data(capsys: pytest.CaptureFixture[str], mo
     assert here.measured
     assert here.seconds_per_step == pytest.approx(here.samples[20_000], rel=0.5)  # it was timed at that very size
     assert here.memory_total < here.memory_room and here.needed == 1
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("name", "agents"), [("mini", 2_000), ("mini", 60_000), ("nyc-covid", 5_000)])
+def test_the_batch_is_that_of_a_sweep(name: str, agents: int) -> None:
+    """As many runs as the sweep itself would take, moved in the same way."""
+    told = planner.plan(asking.chosen(name), agents=agents).batch
+    size, how = running.choice(_made(name, agents, backend="auto"), 10**6, None)
+    assert abs(int(told.value) - size) <= 1, "a sweep makes as few batches as it can, of equal size"
+    assert size == 1 or ("side by side" in told.why) == (how == "vmap")
