@@ -18,7 +18,7 @@ from lpm.scenarios.assembly import Assembly, assemble
 from lpm.scenarios.options import Progress, silent
 from lpm.sweeps.batch import World, world
 from lpm.sweeps.jobs import Job, Jobs
-from lpm.sweeps.rows import Rows, failures, rows_of
+from lpm.sweeps.rows import Rows, columns, failures, rows_of
 
 BATCH = 2e7
 """Agents x steps of a batch: some tenths of a second on a CPU, so that Ctrl-C is heard and calls cost nothing."""
@@ -33,6 +33,9 @@ below it XLA's costs of starting an operation outweigh what the caches hold (`te
 COPIES = 4
 """Times that the state of a batch is held at once: before and after a step, what is computed between, and the batch
 whose rows are being made. A guess on the safe side."""
+
+KEYS = 6
+"""Columns of a row of the trajectory beside its figures: run, arm, seed, step, date, group."""
 
 PART = 0.2
 """Seconds of work, at least, between two writings of finished jobs: what a kill can cost, or one batch."""
@@ -171,9 +174,12 @@ def beside(assembly: Assembly) -> bool:
 
 
 def bytes_of(assembly: Assembly) -> int:
-    """Return the bytes of one run: its state, and the sums of its steps on device and host."""
-    sums = sum(each.nbytes for each in assembly.simulation.shapes().values())
-    return sum(_nbytes(leaf) for leaf in jax.tree.leaves(_one(assembly)[0])) + 2 * assembly.scenario.steps * sums
+    """Return the bytes of one run: its state, the sums of its steps on device and host, and the rows made of them."""
+    recorder = assembly.model.recorder
+    groups = sum(1 for _ in recorder.groups(recorder.by))
+    step = 2 * sum(each.nbytes for each in assembly.simulation.shapes().values())
+    step += 8 * groups * (len(columns(assembly)) + KEYS)
+    return sum(_nbytes(leaf) for leaf in jax.tree.leaves(_one(assembly)[0])) + assembly.scenario.steps * step
 
 
 def _one(assembly: Assembly) -> tuple[Any, Any]:
