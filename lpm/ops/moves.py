@@ -53,6 +53,7 @@ def _looped(before: Array, after: Array, weight: Array, present: Array, cell: Ar
         return _scattered(before, after, weight, present, cell, cells, levels)
     from lpm.ops.loops.moves import moves
 
+    cell = cell if cells > 1 else jnp.zeros(1, jnp.int32)  # else XLA writes zeros for everybody in every step
     return moves(before, after, weight, present, cell, cells * levels, levels)
 
 

@@ -19,21 +19,27 @@ def words(count: Any) -> Any:
 
 
 @numba.njit
-def pack(flags: Any, into: Any, low: Any, high: Any) -> None:
-    """Write words `low` to `high` of the bits of flags (bytes 0 or 1): an eighth of the memory to gather from."""
-    for word in range(low, high):
+def pack(flags: Any, eights: Any, into: Any, low: Any, high: Any) -> None:
+    """Write words `low` to `high` of the bits of flags (bytes 0 or 1): an eighth of the memory to gather from.
+
+    Args:
+        flags: uint8, the flags.
+        eights: The same memory as uint64, eight flags each.
+        into: uint32, where bits are written.
+        low: First word.
+        high: Behind the last.
+    """
+    for word in range(low, min(high, len(flags) // 32)):
         found = np.uint32(0)
-        if 32 * word + 32 <= len(flags):
-            for byte in range(4):
-                eight = np.uint64(0)
-                for k in range(8):
-                    eight |= np.uint64(flags[32 * word + 8 * byte + k]) << np.uint64(8 * k)
-                # byte k of the eight is worth 2^(8 k); times 2^(56 - 7 k) it is bit k of the topmost byte
-                eight = (eight * np.uint64(0x0102040810204080)) >> np.uint64(56)
-                found |= np.uint32(eight) << np.uint32(8 * byte)
-        else:
-            for k in range(len(flags) - 32 * word):
-                found |= np.uint32(flags[32 * word + k]) << np.uint32(k)
+        for byte in range(4):
+            # byte k of the eight is worth 2^(8 k); times 2^(56 - 7 k) it is bit k of the topmost byte
+            eight = (eights[4 * word + byte] * np.uint64(0x0102040810204080)) >> np.uint64(56)
+            found |= np.uint32(eight) << np.uint32(8 * byte)
+        into[word] = found
+    for word in range(max(low, len(flags) // 32), high):
+        found = np.uint32(0)
+        for k in range(len(flags) - 32 * word):
+            found |= np.uint32(flags[32 * word + k]) << np.uint32(k)
         into[word] = found
 
 

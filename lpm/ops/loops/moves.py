@@ -18,7 +18,10 @@ WORDS = 8
 
 
 def moves(before: Array, after: Array, weight: Array, present: Array, cell: Array, sums: int, levels: int) -> Array:
-    """Return int64 [2 x sums] as `lpm.ops.moves` says; call it under `enable_x64`."""
+    """Return int64 [2 x sums] as `lpm.ops.moves` says; call it under `enable_x64`.
+
+    A `cell` of one element stands for everybody.
+    """
     if before.dtype == bool:
         before, after = before.astype(jnp.uint8), after.astype(jnp.uint8)
     made = [jax.ShapeDtypeStruct((parts_at_once(), 2 * sums), jnp.int64)]
@@ -39,7 +42,7 @@ def _moves(text: str) -> Callable[..., None]:
         weight, here = operand(frame, 2, np.uint32), operand(frame, 3, np.uint8)
         cell = operand(frame, 4, np.int32)
         once, then = operand(frame, 0, np.uint64), operand(frame, 1, np.uint64)  # several agents a word
-        rows, first = len(before), part * size
+        rows, first, apart = len(before), part * size, len(cell) == len(before)
         for row in range(part, len(own) // size, parts):
             for k in range(row * size, row * size + size):
                 own[k] = 0
@@ -54,7 +57,7 @@ def _moves(text: str) -> Callable[..., None]:
                     continue
             for row in range(low, high):
                 if before[row] != after[row] and here[row]:
-                    start = first + np.int64(cell[row]) * levels
+                    start = first + (np.int64(cell[row]) * levels if apart else 0)
                     own[start + np.int64(after[row])] += np.int64(weight[row])
                     own[start + size // 2 + np.int64(before[row])] += np.int64(weight[row])
 

@@ -88,8 +88,8 @@ def _everywhere(text: str) -> Callable[..., None]:
     def work(frame: Any, stage: Any, part: Any, parts: Any) -> None:
         if bits and stage == 0:
             for k in range(bits):
-                flag, kept = operand(frame, FIXED + flags[k], np.uint8), result(frame, results + k, np.uint32)
-                pack(flag, kept, len(kept) * part // parts, len(kept) * (part + 1) // parts)
+                kept = result(frame, results + k, np.uint32)
+                bits_of(frame, flags[k], kept, len(kept) * part // parts, len(kept) * (part + 1) // parts)
             return
         starts, sources = operand(frame, 0, np.int32), operand(frame, 1, np.int32)
         size, mask = operand(frame, 2, np.int32)[0], operand(frame, 3, np.uint8)
@@ -113,14 +113,16 @@ def _everywhere(text: str) -> Callable[..., None]:
 def _near_active(text: str) -> Callable[..., None]:
     """Walk the rows next to active agents only, where these are few; a row of inactive neighbours is 0.
 
-    Stage 0 packs what is packed, lists the active agents and blanks all rows; stage 1 walks rows, each part those of
-    its own range: the neighbours of the listed (one that several are next to is walked again, to the same result), or
-    all.
+    Stage 0 packs what is packed, lists the active agents and blanks all rows; stage 1 sums, each part the rows of its
+    own range: all of them, or those that the arcs of the listed lead to. Nothing else is on the arcs of these rows, so
+    that the arcs which led there are summed, unless an arc has values of its own.
     """
     program = parsed(text)
     padded, results, bits = program["padded"], len(program["results"]), len(packed(program))
     flags = tuple(packed(program)) or (0,)
-    simple = all(place != "source" for place, _ in program["edge"]["inputs"])  # a word of zeros is 32 quiet agents
+    places = [place for place, _ in program["edge"]["inputs"]]
+    simple = bits > 0 and not {"source", "bits"} & set(places)  # a word of zeros is 32 quiet agents
+    by_arc = "arc" in places
 
     def work(frame: Any, stage: Any, part: Any, parts: Any) -> None:
         starts, sources = operand(frame, 0, np.int32), operand(frame, 1, np.int32)
@@ -134,14 +136,15 @@ def _near_active(text: str) -> Callable[..., None]:
             low, high, count, near = 32 * first, min(32 * last, rows), 0, 0
             blank(text, into, np.int64(low), np.int64(max(low, high)))
             for k in range(bits):
-                pack(operand(frame, FIXED + flags[k], np.uint8), result(frame, results + k, np.uint32), first, last)
+                bits_of(frame, flags[k], result(frame, results + k, np.uint32), first, last)
+            kept = result(frame, results, np.uint32)  # only where there are bits; found once, not once a word
             for word in range(first, last):
-                if is_many(near, starts, parts):
-                    break
-                some_active = not simple
-                for k in range(bits):
+                some_active = not simple or kept[word] != 0
+                for k in range(1, bits):
                     some_active |= result(frame, results + k, np.uint32)[word] != 0
                 if some_active:
+                    if is_many(near, starts, parts):
+                        break
                     for row in range(32 * word, min(32 * word + 32, rows)):
                         if active(text, inputs, np.int64(row)):
                             busy[low + count] = row
@@ -163,17 +166,35 @@ def _near_active(text: str) -> Callable[..., None]:
                     if some(sums):
                         store(text, into, inputs, np.int64(wanted[place]), sums)
             return
+        met, count = np.empty(near, np.int64), 0
         for other in range(parts):
             first = 32 * (words(rows) * other // parts)
             for place in range(first, first + tally[2 * other]):
                 for way in range(starts[busy[place]], starts[busy[place] + 1]):
                     row = sources[way]
                     if row >= low and row < high and (every or mask[row]):
-                        sums = summed(text, inputs, starts, sources, padded, size, row)
-                        if some(sums):
-                            store(text, into, inputs, np.int64(row), sums)
+                        met[count] = np.int64(row) << np.int64(32) | np.int64(busy[place])
+                        count += 1
+        met = np.sort(met[:count])
+        place = 0
+        while place < count:
+            row, sums = met[place] >> np.int64(32), zeros(text)
+            if by_arc:
+                sums = summed(text, inputs, starts, sources, padded, size, row)
+            while place < count and met[place] >> np.int64(32) == row:
+                if not by_arc:  # the arc from the row's side is that from the other's
+                    sums = accumulate(text, inputs, met[place] & np.int64(0xFFFFFFFF), row, np.int64(0), sums)
+                place += 1
+            if some(sums):
+                store(text, into, inputs, row, sums)
 
     return work
+
+
+@numba.njit
+def bits_of(frame: Any, which: Any, into: Any, low: Any, high: Any) -> None:
+    """Write words `low` to `high` of the bits of input `which`."""
+    pack(operand(frame, FIXED + which, np.uint8), operand(frame, FIXED + which, np.uint64), into, low, high)
 
 
 @numba.njit(inline="always")
