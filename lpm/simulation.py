@@ -138,7 +138,7 @@ class Simulation:
     ) -> State:
         def one(member: Member) -> State:
             state = begin(self.model, agents, member, others, ties)
-            return replace(state, faults=watch.over_shards(watch.begun(self.model, state), self.model.shards))
+            return replace(state, faults=watch.begun(self.model, state))
 
         return self._batched(one, members)
 
@@ -160,4 +160,4 @@ class Simulation:
         shapes = jax.eval_shape(lambda s: step(model, s, member, world, ready, cell, first)[1], state)
         sums = jax.tree.map(lambda s: jnp.zeros((model.capacity, *s.shape), s.dtype), shapes)
         state, sums = jax.lax.fori_loop(0, count, body, (state, sums))
-        return replace(state, faults=watch.over_shards(state.faults, model.shards)), sums
+        return replace(state, faults=watch.ended(model, state)), sums

@@ -1,13 +1,13 @@
 """Watching over a run: a number that is none, or beyond what its column declares, does not go unseen.
 
-Every step looks at the float columns that it has made anew, those of agents who are present and those of other tables.
-What was wrong once is remembered, so that neither a kernel that mends it later nor an exact sum, in which NaN counts as
-0, hides it, and so that it does not matter when the host looks.
+Every step looks at the float columns that it makes anew, as it finds them: those of agents who are present and those of
+other tables. A look at the last ones follows at the end of a chunk. (To look at what a step has just made would change
+what XLA fuses, and with it last bits.) What was wrong once is remembered, so that neither a kernel that mends it later
+nor an exact sum, in which NaN counts as 0, hides it, and so that it does not matter when the host looks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -21,19 +21,20 @@ FINITE = float(np.finfo(np.float32).max)
 
 
 def begun(model: Model, state: State) -> dict[str, Array]:
-    """Return a flag for each watched column, "table.column": whether it is wrong before the first step."""
-    flags = {name: jnp.bool_(False) for name in _limits(model) if _column(state, name) is not None}
-    return _looked_at(model, flags, state, None)
+    """Return a flag for each watched column, "table.column": nothing is wrong yet."""
+    return {name: jnp.bool_(False) for name in _limits(model) if _column(state, name) is not None}
 
 
 def went_on(model: Model, before: State, after: State) -> dict[str, Array]:
-    """Return the flags of `before` after a step that ended in `after`; this device's rows only."""
-    return _looked_at(model, before.faults, after, before)
+    """Return the flags of a step from what it found; this device's rows only."""
+    made = {name for name in before.faults if _column(before, name) is not _column(after, name)}
+    return {name: flag | _wrong(model, before, name) if name in made else flag for name, flag in before.faults.items()}
 
 
-def over_shards(flags: Mapping[str, Array], shards: int) -> dict[str, Array]:
-    """Return flags that hold for the rows of all devices."""
-    return {name: add_shards(flag.astype(jnp.int32), shards) > 0 for name, flag in flags.items()}
+def ended(model: Model, state: State) -> dict[str, Array]:
+    """Return the flags at the end of a chunk of steps, which hold for the rows of all devices."""
+    flags = {name: flag | _wrong(model, state, name) for name, flag in state.faults.items()}
+    return {name: add_shards(flag.astype(jnp.int32), model.shards) > 0 for name, flag in flags.items()}
 
 
 def told(model: Model, state: State, members: int = 1) -> list[str]:
@@ -66,15 +67,11 @@ def _column(state: State, name: str) -> Any:
     return (state.agents if table == "agents" else state.tables.get(table, {})).get(column)
 
 
-def _looked_at(model: Model, flags: Mapping[str, Array], state: State, before: State | None) -> dict[str, Array]:
-    limits, present, seen = _limits(model), state.agents["present"], dict(flags)
-    for name in flags:
-        values = _column(state, name)
-        if before is not None and values is _column(before, name):
-            continue  # nothing has written it
-        low, high = (np.float32(np.clip(limit, -FINITE, FINITE)) for limit in limits[name])
-        wrong = ~((values >= low) & (values <= high))  # which NaN is as well
-        if name.startswith("agents."):
-            wrong &= present.reshape(*present.shape, *[1] * (values.ndim - 1))
-        seen[name] |= wrong.any()
-    return seen
+def _wrong(model: Model, state: State, name: str) -> Array:
+    """Return bool, whether a column holds what it may not; this device's rows only."""
+    values, present = _column(state, name), state.agents["present"]
+    low, high = (np.float32(np.clip(limit, -FINITE, FINITE)) for limit in _limits(model)[name])
+    wrong = ~((values >= low) & (values <= high))  # which NaN is as well
+    if name.startswith("agents."):
+        wrong &= present.reshape(*present.shape, *[1] * (values.ndim - 1))
+    return wrong.any()
