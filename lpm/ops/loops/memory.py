@@ -9,6 +9,10 @@ import numpy as np
 from llvmlite import ir
 from numba import extending, types
 
+TOGETHER = 64
+"""Words that are looked at in one loop; a shorter one is unrolled, and then not done on vectors."""
+
+ONE, EIGHT = np.uint64(1), np.uint64(8)
 intrinsic: Any = extending.intrinsic  # what it decorates is called without the typing context
 
 
@@ -16,6 +20,12 @@ intrinsic: Any = extending.intrinsic  # what it decorates is called without the 
 def words(count: Any) -> Any:
     """Return how many words of 32 bits hold a bit for each of `count` agents."""
     return (count + 31) // 32
+
+
+@numba.njit
+def top_bits(eight: Any) -> Any:
+    """Return eight flags, a byte each, as the bits of one: byte k, worth 2^(8 k), times 2^(56 - 7 k) is bit 56 + k."""
+    return eight * np.uint64(0x0102040810204080) >> np.uint64(56)
 
 
 @numba.njit
@@ -29,18 +39,35 @@ def pack(flags: Any, eights: Any, into: Any, low: Any, high: Any) -> None:
         low: First word.
         high: Behind the last.
     """
-    for word in range(low, min(high, len(flags) // 32)):
-        found = np.uint32(0)
-        for byte in range(4):
-            # byte k of the eight is worth 2^(8 k); times 2^(56 - 7 k) it is bit k of the topmost byte
-            eight = (eights[4 * word + byte] * np.uint64(0x0102040810204080)) >> np.uint64(56)
-            found |= np.uint32(eight) << np.uint32(8 * byte)
-        into[word] = found
-    for word in range(max(low, len(flags) // 32), high):
+    whole = max(low, min(high, len(flags) // 32))
+    for word in range(np.uint64(low), np.uint64(whole)):  # numbers without a sign: nothing is counted from the end
+        at = np.uint64(4) * word
+        found = top_bits(eights[at]) | top_bits(eights[at + ONE]) << EIGHT
+        found |= (top_bits(eights[at + ONE + ONE]) | top_bits(eights[at + ONE + ONE + ONE]) << EIGHT) << EIGHT + EIGHT
+        into[word] = np.uint32(found)
+    for word in range(whole, high):
         found = np.uint32(0)
         for k in range(len(flags) - 32 * word):
             found |= np.uint32(flags[32 * word + k]) << np.uint32(k)
         into[word] = found
+
+
+@numba.njit
+def quiet(words: Any, first: Any) -> Any:
+    """Return whether `TOGETHER` words from `first` on are all 0, several at a time: no branch, and no short loop."""
+    found = words[np.uint64(first)]
+    for k in range(1, TOGETHER):
+        found |= words[np.uint64(first) + np.uint64(k)]
+    return found == 0
+
+
+@numba.njit
+def equal(once: Any, then: Any, first: Any) -> Any:
+    """Return whether `TOGETHER` words from `first` on are the same in both."""
+    found = once[np.uint64(first)] ^ then[np.uint64(first)]
+    for k in range(1, TOGETHER):
+        found |= once[np.uint64(first) + np.uint64(k)] ^ then[np.uint64(first) + np.uint64(k)]
+    return found == 0
 
 
 @intrinsic

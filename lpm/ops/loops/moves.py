@@ -1,4 +1,4 @@
-"""Moves between levels: a step costs what its changes cost, because blocks that are equal are passed over."""
+"""Moves between levels: a step costs what its changes cost, because words and blocks that are equal are passed over."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ import numpy as np
 
 from lpm.ops.loops.foreign import call, parts_at_once
 from lpm.ops.loops.frame import operand, result
+from lpm.ops.loops.memory import TOGETHER, equal
 from lpm.types import Array
-
-WORDS = 8
-"""64-bit words of codes that are compared at once."""
 
 
 def moves(before: Array, after: Array, weight: Array, present: Array, cell: Array, sums: int, levels: int) -> Array:
@@ -33,7 +31,7 @@ def moves(before: Array, after: Array, weight: Array, present: Array, cell: Arra
 def _moves(text: str) -> Callable[..., None]:
     """Count in every part by itself, in a row of the result; rows beyond the parts are 0."""
     kind = np.dtype(text.split("#")[0])
-    abreast = 8 * WORDS // kind.itemsize
+    abreast = 8 // kind.itemsize
 
     def work(frame: Any, stage: Any, part: Any, parts: Any) -> None:
         own, told = result(frame, 0, np.int64), operand(frame, 5, np.int32)
@@ -46,19 +44,19 @@ def _moves(text: str) -> Callable[..., None]:
         for row in range(part, len(own) // size, parts):
             for k in range(row * size, row * size + size):
                 own[k] = 0
-        blocks = (rows + abreast - 1) // abreast
+        words, whole = (rows + abreast - 1) // abreast, rows // abreast
+        blocks = (words + TOGETHER - 1) // TOGETHER
         for block in range(blocks * part // parts, blocks * (part + 1) // parts):
-            low, high = block * abreast, min((block + 1) * abreast, rows)
-            if high - low == abreast:
-                differ = np.uint64(0)
-                for word in range(WORDS * block, WORDS * block + WORDS):
-                    differ |= once[word] ^ then[word]
-                if differ == 0:
+            begin, end = block * TOGETHER, min((block + 1) * TOGETHER, words)
+            if begin + TOGETHER <= whole and equal(once, then, begin):
+                continue
+            for word in range(begin, end):
+                if word < whole and once[word] == then[word]:
                     continue
-            for row in range(low, high):
-                if before[row] != after[row] and here[row]:
-                    start = first + (np.int64(cell[row]) * levels if apart else 0)
-                    own[start + np.int64(after[row])] += np.int64(weight[row])
-                    own[start + size // 2 + np.int64(before[row])] += np.int64(weight[row])
+                for row in range(word * abreast, min((word + 1) * abreast, rows)):
+                    if before[row] != after[row] and here[row]:
+                        start = first + (np.int64(cell[row]) * levels if apart else 0)
+                        own[start + np.int64(after[row])] += np.int64(weight[row])
+                        own[start + size // 2 + np.int64(before[row])] += np.int64(weight[row])
 
     return work

@@ -17,7 +17,7 @@ from lpm.ops.collective import Bits
 from lpm.ops.loops.emit import accumulate, active, addresses, blank, store, targets, zeros
 from lpm.ops.loops.foreign import call, parts_at_once
 from lpm.ops.loops.frame import address, operand, result
-from lpm.ops.loops.memory import fetch, pack, words
+from lpm.ops.loops.memory import TOGETHER, fetch, pack, quiet, words
 from lpm.ops.loops.program import packed, parsed, text_of, written
 from lpm.types import Array
 
@@ -114,14 +114,15 @@ def _near_active(text: str) -> Callable[..., None]:
     """Walk the rows next to active agents only, where these are few; a row of inactive neighbours is 0.
 
     Stage 0 packs what is packed, lists the active agents and blanks all rows; stage 1 sums, each part the rows of its
-    own range: all of them, or those that the arcs of the listed lead to. Nothing else is on the arcs of these rows, so
-    that the arcs which led there are summed, unless an arc has values of its own.
+    own range: all of them, or those that the arcs of the listed lead to. A row that one arc leads to has the same arc
+    the other way; one that several lead to is walked, again each time and to the same result, as is every row where
+    arcs have values of their own.
     """
     program = parsed(text)
     padded, results, bits = program["padded"], len(program["results"]), len(packed(program))
     flags = tuple(packed(program)) or (0,)
     places = [place for place, _ in program["edge"]["inputs"]]
-    simple = bits > 0 and not {"source", "bits"} & set(places)  # a word of zeros is 32 quiet agents
+    simple = bits == 1 and not {"source", "bits"} & set(places)  # a word of zeros is 32 quiet agents
     by_arc = "arc" in places
 
     def work(frame: Any, stage: Any, part: Any, parts: Any) -> None:
@@ -137,14 +138,16 @@ def _near_active(text: str) -> Callable[..., None]:
             blank(text, into, np.int64(low), np.int64(max(low, high)))
             for k in range(bits):
                 bits_of(frame, flags[k], result(frame, results + k, np.uint32), first, last)
-            kept = result(frame, results, np.uint32)  # only where there are bits; found once, not once a word
-            for word in range(first, last):
-                some_active = not simple or kept[word] != 0
-                for k in range(1, bits):
-                    some_active |= result(frame, results + k, np.uint32)[word] != 0
-                if some_active:
-                    if is_many(near, starts, parts):
-                        break
+            kept = result(frame, results, np.uint32)  # bits, where there are any
+            for block in range(first, last, TOGETHER):
+                end = min(block + TOGETHER, last)
+                if is_many(near, starts, parts):
+                    break
+                if simple and end - block == TOGETHER and quiet(kept, block):
+                    continue
+                for word in range(block, end):
+                    if simple and kept[word] == 0:
+                        continue
                     for row in range(32 * word, min(32 * word + 32, rows)):
                         if active(text, inputs, np.int64(row)):
                             busy[low + count] = row
@@ -166,25 +169,27 @@ def _near_active(text: str) -> Callable[..., None]:
                     if some(sums):
                         store(text, into, inputs, np.int64(wanted[place]), sums)
             return
-        met, count = np.empty(near, np.int64), 0
+        if near == 0:
+            return
+        met, who, count = np.empty(near, np.int32), np.empty(near, np.int32), 0
+        once, twice = np.zeros(words(high - low), np.uint32), np.zeros(words(high - low), np.uint32)
         for other in range(parts):
             first = 32 * (words(rows) * other // parts)
             for place in range(first, first + tally[2 * other]):
                 for way in range(starts[busy[place]], starts[busy[place] + 1]):
                     row = sources[way]
                     if row >= low and row < high and (every or mask[row]):
-                        met[count] = np.int64(row) << np.int64(32) | np.int64(busy[place])
+                        met[count], who[count] = row, busy[place]
+                        word, bit = (row - low) >> 5, np.uint32(1) << np.uint32((row - low) & 31)
+                        twice[word] |= once[word] & bit
+                        once[word] |= bit
                         count += 1
-        met = np.sort(met[:count])
-        place = 0
-        while place < count:
-            row, sums = met[place] >> np.int64(32), zeros(text)
-            if by_arc:
+        for place in range(count):
+            row = np.int64(met[place])
+            if by_arc or twice[(row - low) >> 5] >> np.uint32((row - low) & 31) & np.uint32(1):
                 sums = summed(text, inputs, starts, sources, padded, size, row)
-            while place < count and met[place] >> np.int64(32) == row:
-                if not by_arc:  # the arc from the row's side is that from the other's
-                    sums = accumulate(text, inputs, met[place] & np.int64(0xFFFFFFFF), row, np.int64(0), sums)
-                place += 1
+            else:  # one arc is all that there is
+                sums = accumulate(text, inputs, np.int64(who[place]), row, np.int64(0), zeros(text))
             if some(sums):
                 store(text, into, inputs, row, sums)
 
